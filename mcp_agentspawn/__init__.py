@@ -1,0 +1,1 @@
+"""mcp-agentspawn: agents that create agents, under policy, on kagent."""
