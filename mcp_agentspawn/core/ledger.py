@@ -1,0 +1,113 @@
+"""What a root holds and has used: keyed sets, never counters, so that repair can be run twice.
+
+Every change is a pure function from ledger to ledger; a `Ledgers` port stores it by compare-and-swap.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+RATE_WINDOW = timedelta(minutes=1)
+SPAWN_WINDOW = timedelta(hours=24)
+MOST_AUDIT_HEADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where one audit writer stood when the ledger was changed: a log that ends before it was cut."""
+
+    writer: str
+    sequence: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An open proposal; `until` is when it expires."""
+
+    proposal: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A slot that an agent holds or is about to; `nonce` tells this reservation from a later one of the same id."""
+
+    at: datetime
+    nonce: str
+    request: str
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change that counts against the rate, by the caller who made it (`""`: the root itself)."""
+
+    at: datetime
+    caller: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The sets of one root. `open` is keyed by request digest, `live` and `used` by proposal id, `audit` by writer."""
+
+    root: str
+    open: Mapping[str, Open] = field(default_factory=dict)
+    live: Mapping[str, Live] = field(default_factory=dict)
+    used: Mapping[str, datetime] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    spawned: int = 0
+    audit: Mapping[str, Head] = field(default_factory=dict)
+
+    def find(self, request_digest: str) -> str:
+        """The id that stands for this request, open or live; `""` when there is none."""
+        if request_digest in self.open:
+            return self.open[request_digest].proposal
+        return next((id_ for id_, live in self.live.items() if live.request == request_digest), "")
+
+    def is_open(self, proposal: str) -> bool:
+        """Whether this proposal may still be applied."""
+        return any(entry.proposal == proposal for entry in self.open.values())
+
+    def pruned(self, now: datetime) -> "Ledger":
+        """Without what no longer counts: expired proposals, uses older than a day, changes older than a minute."""
+        return replace(
+            self,
+            open={digest: entry for digest, entry in self.open.items() if entry.until > now},
+            used={id_: at for id_, at in self.used.items() if at > now - SPAWN_WINDOW or id_ in self.live},
+            changes=tuple(change for change in self.changes if change.at > now - RATE_WINDOW),
+        )
+
+    def opened(self, request_digest: str, entry: Open, change: Change) -> "Ledger":
+        """With one more open proposal, counted against the rate."""
+        return replace(self, open={**self.open, request_digest: entry}, changes=(*self.changes, change))
+
+    def reserved(self, proposal: str, entry: Live, change: Change) -> "Ledger":
+        """With the open proposal's slot taken and used, counted against the rate."""
+        return replace(
+            self.closed(proposal),
+            live={**self.live, proposal: entry},
+            used={**self.used, proposal: entry.at},
+            changes=(*self.changes, change),
+            spawned=self.spawned + 1,
+        )
+
+    def closed(self, proposal: str) -> "Ledger":
+        """Without this open proposal; removing nothing is success."""
+        return replace(self, open={key: entry for key, entry in self.open.items() if entry.proposal != proposal})
+
+    def released(self, proposal: str, nonce: str = "") -> "Ledger":
+        """Without the slot of this agent; with a `nonce`, only if it is still that very reservation."""
+        held = self.live.get(proposal)
+        if held is None or (nonce and held.nonce != nonce):
+            return self
+        return replace(self, live={id_: live for id_, live in self.live.items() if id_ != proposal})
+
+    def anchored(self, head: Head) -> "Ledger":
+        """With the audit writer's head, if it is news; the oldest writers leave when there are too many."""
+        known = self.audit.get(head.writer)
+        if known is not None and known.sequence >= head.sequence:
+            return self
+        others = [other for writer, other in self.audit.items() if writer != head.writer]
+        kept = others[max(0, len(others) + 1 - MOST_AUDIT_HEADS) :]
+        return replace(self, audit={entry.writer: entry for entry in (*kept, head)})

@@ -1,0 +1,167 @@
+"""The words of the product as values: who asks, for what, and what becomes of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+Scalar = str | int | float | bool
+Manifest = Mapping[str, Any]
+Risk = Literal["low", "medium", "high"]
+Phase = Literal["proposed", "creating", "starting", "ready", "quarantined", "retiring", "retired", "lapsed"]
+
+FINAL_PHASES: frozenset[Phase] = frozenset({"retired", "lapsed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The service account at the top of a spawn tree; its subagents live in the namespace `home`."""
+
+    namespace: str
+    account: str
+    home: str
+
+    @property
+    def name(self) -> str:
+        """`namespace/account`, as people write it."""
+        return f"{self.namespace}/{self.account}"
+
+    @property
+    def key(self) -> str:
+        """`namespace.account`, an object's name: a namespace has no dot, so two roots never share one."""
+        return f"{self.namespace}.{self.account}"
+
+    @property
+    def virtual_user(self) -> str:
+        """The Kubernetes user who writes for this tree."""
+        return f"agentspawn:{self.namespace}:{self.account}"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated principal of a tool call: the root itself, or its subagent `agent`."""
+
+    root: Root
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked, with every default filled in. `lifetime` is in whole seconds when written down."""
+
+    template: str
+    purpose: str
+    parameters: Mapping[str, Scalar]
+    tools: tuple[str, ...]
+    model: str
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSelection:
+    """Tools of one server that a subagent holds; those in `ask_first` need a person's tool approval."""
+
+    server: str
+    tools: tuple[str, ...]
+    ask_first: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """What a subagent tells others that it can do (an A2A skill)."""
+
+    id: str
+    name: str
+    description: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """When a subagent's context is summarised: after so many tokens, keeping so many events."""
+
+    after_tokens: int
+    keep_events: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What is stamped on a subagent: whose it is, from which template and request, and for how long."""
+
+    root: Root
+    parent: str
+    template: str
+    request_digest: str
+    lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDescription:
+    """An agent in neutral words; an adapter turns it into the manifest of one kind of agent and back."""
+
+    id: str
+    description: str
+    instructions: str
+    model: str
+    tools: tuple[ToolSelection, ...]
+    skills: tuple[Skill, ...]
+    compaction: Compaction | None
+    lineage: Lineage
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a subagent may hold at most."""
+
+    tools: tuple[str, ...]
+    models: tuple[str, ...]
+    lifetime: timedelta
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A request for one subagent, rendered, judged and frozen; `id` is the name of the one Agent it can become.
+
+    `manifest` is the canonical JSON that will be created. `version` is the store's, for compare-and-swap.
+    """
+
+    id: str
+    root: str
+    parent: str
+    home: str
+    request: Request
+    template_hash: str
+    request_digest: str
+    digest: str
+    risk: Risk
+    expires_at: datetime
+    manifest: str
+    grant: Grant
+    phase: Phase = "proposed"
+    agent_uid: str = ""
+    created_at: datetime | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subagent:
+    """An Agent that stands in the cluster, as read back. `uid` tells it from a namesake."""
+
+    id: str
+    uid: str
+    home: str
+    virtual_user: str
+    parent: str
+    template: str
+    request_digest: str
+    lifetime: timedelta
+    created_at: datetime
+    deleting: bool = False
+    ready: bool = False
+    manifest: Manifest = field(default_factory=dict)
+
+    @property
+    def expires_at(self) -> datetime:
+        """Its creation plus the approved lifetime: an Agent is never altered, so neither is this."""
+        return self.created_at + self.lifetime
