@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Literal
 
 Scalar = str | int | float | bool
@@ -10,6 +11,7 @@ Manifest = Mapping[str, Any]
 Risk = Literal["low", "medium", "high"]
 Phase = Literal["proposed", "creating", "starting", "ready", "quarantined", "retiring", "retired", "lapsed"]
 
+MOST_LABEL_CHARACTERS = 63
 FINAL_PHASES: frozenset[Phase] = frozenset({"retired", "lapsed"})
 
 
@@ -35,6 +37,13 @@ class Root:
     def virtual_user(self) -> str:
         """The Kubernetes user who writes for this tree."""
         return f"agentspawn:{self.namespace}:{self.account}"
+
+    @property
+    def label(self) -> str:
+        """A label value that finds this tree: an index, never a proof (a label holds 63 characters, a key more)."""
+        if len(self.key) <= MOST_LABEL_CHARACTERS:
+            return self.key
+        return f"tree-{sha256(self.key.encode()).hexdigest()[:40]}"
 
 
 @dataclass(frozen=True, slots=True)
