@@ -1,0 +1,152 @@
+"""The one place that knows `kagent.dev/v1alpha2` `Agent`: a description becomes its manifest, and back.
+
+The manifest is built from the allow-list of fields that the admission policy `agentspawn-shape` enforces, with
+every default of kagent's CRD written out, so that what was judged is what is stored.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal
+
+from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.model import AgentDescription, Compaction, Lineage, Manifest, Root, Skill, ToolSelection
+
+GROUP = "agentspawn.dev"
+PROPOSAL = f"{GROUP}/proposal"
+TREE = f"{GROUP}/tree"
+ROOT = f"{GROUP}/root"
+PARENT = f"{GROUP}/parent"
+TEMPLATE = f"{GROUP}/template"
+LIFETIME = f"{GROUP}/lifetime"
+REQUEST = f"{GROUP}/request"
+
+COMPACTION_DEFAULTS = {"compactionInterval": 5, "overlapSize": 2}
+VIRTUAL_USER = re.compile(r"agentspawn:([^:/]+):([^:/]+)\Z")
+
+
+class KagentAgent:
+    """Declarative Agents of kagent 0.9 and 0.10. kagent's Go runtime is ready in about a second, Python's in 20."""
+
+    api_version = "kagent.dev/v1alpha2"
+
+    def __init__(self, runtime: Literal["go", "python"] = "go") -> None:
+        self._runtime = runtime
+
+    def manifest(self, agent: AgentDescription) -> dict[str, Any]:
+        """Build the complete manifest; the same description gives the same manifest."""
+        return {
+            "apiVersion": self.api_version,
+            "kind": "Agent",
+            "metadata": _metadata(agent),
+            "spec": {
+                "type": "Declarative",
+                "description": agent.description,
+                "declarative": self._declarative(agent),
+            },
+        }
+
+    def read(self, manifest: Manifest) -> AgentDescription:
+        """Read a manifest back; raises `Refused` for one that this builder would not have made."""
+        try:
+            agent = _description(manifest)
+            same = self.manifest(agent) == manifest
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Refused("manifest.unreadable", "This is no subagent's manifest.") from error
+        if not same:
+            raise Refused("manifest.unreadable", "The manifest holds more or other fields than a subagent's may.")
+        return agent
+
+    def _declarative(self, agent: AgentDescription) -> dict[str, Any]:
+        declarative: dict[str, Any] = {
+            "runtime": self._runtime,
+            "systemMessage": agent.instructions,
+            "modelConfig": agent.model,
+            "stream": False,
+            "tools": [_tool(selection) for selection in agent.tools],
+        }
+        if agent.skills:
+            declarative["a2aConfig"] = {"skills": [_skill(skill) for skill in agent.skills]}
+        if agent.compaction:
+            declarative["context"] = {"compaction": _compaction(agent.compaction)}
+        return declarative
+
+
+def _metadata(agent: AgentDescription) -> dict[str, Any]:
+    lineage = agent.lineage
+    return {
+        "name": agent.id,
+        "namespace": lineage.root.home,
+        "labels": {PROPOSAL: agent.id, TREE: lineage.root.label},
+        "annotations": {
+            ROOT: lineage.root.virtual_user,
+            PARENT: lineage.parent,
+            TEMPLATE: lineage.template,
+            LIFETIME: str(int(lineage.lifetime.total_seconds())),
+            REQUEST: lineage.request_digest,
+        },
+    }
+
+
+def _tool(selection: ToolSelection) -> dict[str, Any]:
+    server: dict[str, Any] = {
+        "apiGroup": "kagent.dev",
+        "kind": "RemoteMCPServer",
+        "name": selection.server,
+        "toolNames": list(selection.tools),
+    }
+    if selection.ask_first:
+        server["requireApproval"] = list(selection.ask_first)
+    return {"type": "McpServer", "mcpServer": server}
+
+
+def _skill(skill: Skill) -> dict[str, Any]:
+    return {"id": skill.id, "name": skill.name, "description": skill.description, "tags": list(skill.tags)}
+
+
+def _compaction(compaction: Compaction) -> dict[str, Any]:
+    return COMPACTION_DEFAULTS | {
+        "tokenThreshold": compaction.after_tokens,
+        "eventRetentionSize": compaction.keep_events,
+    }
+
+
+def _description(manifest: Manifest) -> AgentDescription:
+    metadata, spec = manifest["metadata"], manifest["spec"]
+    declarative = spec["declarative"]
+    return AgentDescription(
+        id=metadata["name"],
+        description=spec["description"],
+        instructions=declarative["systemMessage"],
+        model=declarative["modelConfig"],
+        tools=tuple(_selection(tool["mcpServer"]) for tool in declarative["tools"]),
+        skills=tuple(_skill_of(skill) for skill in declarative.get("a2aConfig", {}).get("skills", [])),
+        compaction=_compaction_of(declarative.get("context", {}).get("compaction")),
+        lineage=_lineage(metadata),
+    )
+
+
+def _selection(server: Mapping[str, Any]) -> ToolSelection:
+    return ToolSelection(server["name"], tuple(server["toolNames"]), tuple(server.get("requireApproval", ())))
+
+
+def _skill_of(skill: Mapping[str, Any]) -> Skill:
+    return Skill(skill["id"], skill["name"], skill["description"], tuple(skill["tags"]))
+
+
+def _compaction_of(compaction: Mapping[str, Any] | None) -> Compaction | None:
+    return Compaction(compaction["tokenThreshold"], compaction["eventRetentionSize"]) if compaction else None
+
+
+def _lineage(metadata: Mapping[str, Any]) -> Lineage:
+    annotations = metadata["annotations"]
+    user = VIRTUAL_USER.match(annotations[ROOT])
+    if user is None:
+        raise ValueError("no virtual user")
+    return Lineage(
+        root=Root(user[1], user[2], metadata["namespace"]),
+        parent=annotations[PARENT],
+        template=annotations[TEMPLATE],
+        request_digest=annotations[REQUEST],
+        lifetime=timedelta(seconds=int(annotations[LIFETIME])),
+    )

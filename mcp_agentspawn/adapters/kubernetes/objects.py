@@ -1,0 +1,79 @@
+"""What a subagent looks like as a kagent Agent object: which marks it bears and how they are read."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mcp_agentspawn.core.model import Root, Subagent
+
+PROPOSAL = "agentspawn.dev/proposal"
+TREE = "agentspawn.dev/tree"
+ROOT = "agentspawn.dev/root"
+PARENT = "agentspawn.dev/parent"
+TEMPLATE = "agentspawn.dev/template"
+LIFETIME = "agentspawn.dev/lifetime"
+REQUEST = "agentspawn.dev/request"
+
+SET_BY_SERVER = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"})
+SECONDS_OF_A_CENTURY = 3_155_760_000
+
+
+def subagent_of(agent: Mapping[str, Any]) -> Subagent:
+    """Read an Agent object. One that is not ours has an empty `virtual_user`: its name is taken, no more.
+
+    A lifetime that can not be read is none, so that such an agent counts as expired.
+    """
+    metadata = agent["metadata"]
+    marks = metadata.get("annotations") or {}
+    ours = (metadata.get("labels") or {}).get(PROPOSAL) == metadata["name"]
+    return Subagent(
+        id=metadata["name"],
+        uid=metadata["uid"],
+        home=metadata["namespace"],
+        virtual_user=marks.get(ROOT, "") if ours else "",
+        parent=marks.get(PARENT, ""),
+        template=marks.get(TEMPLATE, ""),
+        request_digest=marks.get(REQUEST, ""),
+        lifetime=_lifetime(marks.get(LIFETIME, "")),
+        created_at=time_of(metadata["creationTimestamp"]),
+        deleting="deletionTimestamp" in metadata,
+        ready=_ready(agent),
+        manifest=as_sent(agent),
+    )
+
+
+def as_sent(agent: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without what only the API server and the controller write, to be compared with what was sent."""
+    metadata = {key: value for key, value in agent["metadata"].items() if key not in SET_BY_SERVER}
+    return {key: value for key, value in agent.items() if key != "status"} | {"metadata": metadata}
+
+
+def is_of(subagent: Subagent, root: Root) -> bool:
+    """Whether it belongs to this root's tree; the label `tree` only finds, the annotation is what the lock checks."""
+    return subagent.virtual_user == root.virtual_user
+
+
+def time_of(text: str) -> datetime:
+    """Read an RFC 3339 time."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def text_of(moment: datetime) -> str:
+    """Write a time as RFC 3339 in UTC, always with microseconds (`metav1.MicroTime`)."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _lifetime(text: str) -> timedelta:
+    if not (text.isascii() and text.isdecimal()) or int(text) > SECONDS_OF_A_CENTURY:
+        return timedelta()
+    return timedelta(seconds=int(text))
+
+
+def _ready(agent: Mapping[str, Any]) -> bool:
+    """Condition Ready is True, and kagent has seen this generation (`status` may be of an older one)."""
+    status = agent.get("status") or {}
+    ready: Mapping[str, Any] = next(
+        (item for item in status.get("conditions") or () if item.get("type") == "Ready"), {}
+    )
+    seen = {status.get("observedGeneration"), ready.get("observedGeneration")} - {None}
+    return ready.get("status") == "True" and seen == {agent["metadata"].get("generation")}

@@ -1,0 +1,87 @@
+"""The twin of a whole cluster: what it holds can be set, and every port reads it."""
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+
+from mcp_agentspawn.adapters.kubernetes.clock import SystemClock
+from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema
+from mcp_agentspawn.adapters.memory.agents import MemoryAgents
+from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals
+from mcp_agentspawn.core.model import Manifest, Root
+from mcp_agentspawn.core.ports import Account, Clock, Violation
+
+
+class MemoryInventory:
+    """Models and tools by namespace, both settable. Without a schema no manifest has violations."""
+
+    def __init__(self, schema: ManifestSchema | None) -> None:
+        self.models_in: dict[str, set[str]] = {}
+        self.tools_in: dict[str, dict[str, set[str]]] = {}
+        self._schema = schema
+
+    async def models(self, home: str, *, fresh: bool = False) -> frozenset[str]:  # noqa: ARG002 - it always is
+        """See `core.ports.Inventory.models`."""
+        return frozenset(self.models_in.get(home, ()))
+
+    async def tools(self, home: str, *, fresh: bool = False) -> Mapping[str, frozenset[str]]:  # noqa: ARG002 - it always is
+        """See `core.ports.Inventory.tools`."""
+        return {server: frozenset(tools) for server, tools in self.tools_in.get(home, {}).items()}
+
+    async def violations(self, manifest: Manifest) -> Sequence[Violation]:
+        """See `core.ports.Inventory.violations`."""
+        return self._schema.violations(manifest) if self._schema is not None else ()
+
+
+class MemoryAccess:
+    """Who may use which template: pairs of a root and a template's name, settable."""
+
+    def __init__(self) -> None:
+        self.granted: set[tuple[Root, str]] = set()
+
+    async def may_use(self, root: Root, template: str) -> bool:
+        """See `core.ports.Access.may_use`."""
+        return (root, template) in self.granted
+
+
+class MemoryTokens:
+    """Opaque tokens of this world's own making; no cluster knows them."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+
+    def issue(self, namespace: str, name: str) -> str:
+        """Make a new token for a service account."""
+        token = f"memory-{secrets.token_urlsafe(32)}"
+        self._accounts[token] = Account(namespace, name, uid=f"memory:{namespace}:{name}")
+        return token
+
+    def revoke(self, token: str) -> None:
+        """Make a token worthless; revoking it twice is fine."""
+        self._accounts.pop(token, None)
+
+    async def caller(self, token: str) -> Account | None:
+        """See `core.ports.Tokens.caller`."""
+        return self._accounts.get(token)
+
+
+class MemoryWorld:
+    """All ports on one state. Nothing is granted and nothing lies there until it is set.
+
+    `schema` is what manifests are held to, as the API server would; without one, any shape is accepted.
+    """
+
+    def __init__(
+        self, roots: Iterable[Root], *, clock: Clock | None = None, schema: ManifestSchema | None = None
+    ) -> None:
+        self.roots: Sequence[Root] = tuple(roots)
+        self.clock: Clock = clock or SystemClock()
+        self.agents = MemoryAgents(self.roots, self.clock, schema)
+        self.proposals = MemoryProposals(self.clock)
+        self.ledgers = MemoryLedgers()
+        self.inventory = MemoryInventory(schema)
+        self.access = MemoryAccess()
+        self.tokens = MemoryTokens()
+
+    async def problems(self) -> Sequence[str]:
+        """What keeps this world from being ready: nothing does."""
+        return ()
