@@ -18,7 +18,7 @@ FIELD_MANAGER = "agentspawn-install"
 POLL_SECONDS = 0.1
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built: kagent's Agent kind is 1 MB
 # What the API server answers while it is still taking up a new kind.
-NOT_YET = {HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+NOT_YET = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
 Manifest = dict[str, Any]
 
@@ -29,11 +29,14 @@ async def install(connection: Connection, files: Sequence[Path], timeout_seconds
     A CustomResourceDefinition is waited for until it is established and served, within the timeout. InstallFailed
     names the file and object that was refused; what came before it stays applied.
     """
-    async with connection.session() as session:
-        installer = _Installer(session, timeout_seconds)
-        for file in _expand(files):
-            for manifest in _documents(file):
+    manifests = [(manifest, file) for file in _expand(files) for manifest in _documents(file)]
+    try:
+        async with connection.session() as session:
+            installer = _Installer(session, timeout_seconds)
+            for manifest, file in manifests:
                 await installer.apply(manifest, file)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise InstallFailed(f"{connection.url} does not answer: {type(error).__name__}") from error
 
 
 class _Refusal(NamedTuple):
@@ -67,7 +70,7 @@ class _Installer:
         ) as response:
             if response.ok:
                 return None
-            return _Refusal(response.status, (await response.json()).get("message", ""))
+            return _Refusal(response.status, _message(await response.text()))
 
     async def _path(self, manifest: Manifest, what: str) -> str:
         version, kind = manifest["apiVersion"], manifest["kind"]
@@ -82,6 +85,8 @@ class _Installer:
         """Look a kind up in the API server's discovery; what was found is remembered."""
         if (version, kind) not in self._resources:
             async with self._session.get(_api(version)) as response:
+                if not response.ok and response.status != HTTPStatus.NOT_FOUND:
+                    raise InstallFailed(f"{_api(version)}: HTTP {response.status}")
                 listed = (await response.json())["resources"] if response.ok else []
             self._resources |= {(version, item["kind"]): item for item in listed if "/" not in item["name"]}
         return self._resources.get((version, kind))
@@ -103,6 +108,14 @@ class _Installer:
         return all([await self._resource(version, kind) is not None for version in versions])
 
 
+def _message(body: str) -> str:
+    """Take the message of a Kubernetes Status; what is not one (an overloaded server's text) speaks for itself."""
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, LookupError, TypeError):
+        return body.strip()
+
+
 def _api(version: str) -> str:
     return f"/apis/{version}" if "/" in version else f"/api/{version}"
 
@@ -112,4 +125,18 @@ def _expand(files: Sequence[Path]) -> list[Path]:
 
 
 def _documents(file: Path) -> list[Manifest]:
-    return [document for document in yaml.load_all(file.read_text(encoding="utf-8"), LOADER) if document]
+    try:
+        documents = [document for document in yaml.load_all(file.read_text(encoding="utf-8"), LOADER) if document]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InstallFailed(f"{file.name}: {error}") from error
+    for document in documents:
+        if not _is_manifest(document):
+            raise InstallFailed(f"{file.name}: a document lacks apiVersion, kind or metadata.name")
+    return documents
+
+
+def _is_manifest(document: Any) -> bool:
+    match document:
+        case {"apiVersion": str(), "kind": str(), "metadata": {"name": str()}}:
+            return True
+    return False

@@ -28,7 +28,7 @@ class Guardian:
         self._process = subprocess.Popen(
             script,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,  # never written: its end tells that the guardian is done
             stderr=subprocess.DEVNULL,
             process_group=0,
         )
@@ -44,10 +44,8 @@ class Guardian:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill what is left of the group; the folder follows at once."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process.wait()
+        """Kill what is left of the group and remove the folder."""
+        self._process.communicate()
 
 
 class Component:
@@ -56,15 +54,18 @@ class Component:
     def __init__(self, name: str, command: Sequence[str], log: Path, group: int) -> None:
         self.name = name
         self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                process_group=group,
-                env=component_environment(os.environ),
-            )
+        try:
+            with log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    process_group=group,
+                    env=component_environment(os.environ),
+                )
+        except OSError as error:
+            raise ControlPlaneFailed(f"{name} could not be started from {command[0]}: {error.strerror}") from error
 
     @property
     def process_id(self) -> int:
