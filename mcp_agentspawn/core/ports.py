@@ -65,11 +65,14 @@ class Agents(Protocol):
         """All subagents in one namespace."""
         ...
 
-    async def delete(self, root: Root, id_: str, uid: str) -> None:
-        """Delete it as the root, if it is still that very object; gone already is success, another uid `Conflict`."""
+    async def delete(self, root: Root, id_: str, uid: str) -> bool:
+        """Delete it as the root, if it is still that very object; another uid is `Conflict`.
+
+        Returns whether it is gone now (also when it was gone before), and not merely on its way.
+        """
         ...
 
-    async def expire(self, home: str, id_: str, uid: str) -> None:
+    async def expire(self, home: str, id_: str, uid: str) -> bool:
         """The same as the server itself, which works although a root's rights are gone."""
         ...
 

@@ -1,0 +1,51 @@
+"""Canonical bytes (RFC 8785) and their SHA-256: what was asked, and what will be created."""
+
+from hashlib import sha256
+from typing import Any
+
+import rfc8785
+
+from mcp_agentspawn.core.model import Caller, Grant, Manifest, Request
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value (RFC 8785)."""
+    return rfc8785.dumps(value).decode()
+
+
+def digest_of(value: Any) -> str:
+    """`sha256:` and the hash of a value's canonical JSON."""
+    return f"sha256:{sha256(rfc8785.dumps(value)).hexdigest()}"
+
+
+def request_digest(caller: Caller, request: Request, template_hash: str) -> str:
+    """What finds the same request again: who asks, for what, of which version of the template."""
+    return digest_of(
+        {
+            "root": caller.root.name,
+            "home": caller.root.home,
+            "parent": caller.agent,
+            "template": template_hash,
+            "name": request.template,
+            "purpose": request.purpose,
+            "parameters": dict(request.parameters),
+            "tools": list(request.tools),
+            "model": request.model,
+            "lifetime": int(request.lifetime.total_seconds()),
+        }
+    )
+
+
+def proposal_digest(manifest: Manifest, grant: Grant) -> str:
+    """What an approval and an apply are bound to: the bytes that will be created, name included, and the grant."""
+    return digest_of({"manifest": dict(manifest), "grant": grant_document(grant)})
+
+
+def grant_document(grant: Grant) -> dict[str, Any]:
+    """The grant as it is stored and hashed; the lifetime in seconds."""
+    return {
+        "tools": list(grant.tools),
+        "models": list(grant.models),
+        "lifetimeSeconds": int(grant.lifetime.total_seconds()),
+        "depth": grant.depth,
+    }

@@ -1,0 +1,109 @@
+"""How guards are asked, and how what they say becomes one decision.
+
+A guard that can not answer refuses: one that raises or takes too long is a denial with code `<guard>.unanswered`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.core.model import AgentDescription, Caller, Manifest, Request
+from mcp_agentspawn.core.ports import Facts
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.verdict import Allow, Decision, Deny, Finding, Reason, Verdict
+
+ANSWER_WITHIN_SECONDS = 6.0
+
+Step = Literal["propose", "apply"]
+Question = Callable[[], Awaitable[Verdict]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is judged before it is rendered. `template` is `None` when there is none of that name today."""
+
+    caller: Caller
+    request: Request
+    template: Template | None
+    repeated: tuple[str, ...] = ()
+    """Names of parameters that were given more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What is judged once it is rendered: `agent` is read back from the very `manifest` that will be created."""
+
+    caller: Caller
+    request: Request
+    template: Template
+    id: str
+    agent: AgentDescription
+    manifest: Manifest
+
+
+class Guard(BaseModel):
+    """One rule: its section of the policy and its judgement. Unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    steps: ClassVar[frozenset[Step]] = frozenset({"propose", "apply"})
+
+
+class RequestGuard(Guard):
+    """Judges what was asked, before anything is rendered."""
+
+    async def check(self, asked: Asked, facts: Facts) -> Verdict:
+        """Say whether this may be rendered."""
+        raise NotImplementedError
+
+
+class ManifestGuard(Guard):
+    """Judges what would be created."""
+
+    async def check(self, rendered: Rendered, facts: Facts) -> Verdict:
+        """Say whether this may be created."""
+        raise NotImplementedError
+
+
+class LedgerGuard(Guard):
+    """Judges what a root holds and has used; asked once while looking, and again inside the compare-and-swap."""
+
+    def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:
+        """Say whether the ledger has room for this step."""
+        raise NotImplementedError
+
+    async def look(self, step: Step, caller: Caller, facts: Facts) -> Verdict:
+        """Judge the ledger as last seen, but never refuse because of an old copy."""
+        verdict = self.judge(step, caller, await facts.ledger(caller), facts.now)
+        if isinstance(verdict, Allow):
+            return verdict
+        return self.judge(step, caller, await facts.ledger(caller, fresh=True), facts.now)
+
+
+async def decide(questions: Mapping[str, Question], *, everyone: bool = False) -> Decision:
+    """Ask the guards in order. The first refusal ends the questioning, unless `everyone` is to be heard."""
+    findings: list[Finding] = []
+    for guard, question in questions.items():
+        findings.append(await _answer(guard, question))
+        if isinstance(findings[-1].verdict, Deny) and not everyone:
+            break
+    return Decision(tuple(findings))
+
+
+async def _answer(guard: str, question: Question) -> Finding:
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
+            return Finding(guard, await question())
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, a guard without an answer refuses
+        reason = Reason(f"{guard}.unanswered", "This rule could not be checked, so it refuses. Try again later.")
+        return Finding(guard, Deny((reason,)), detail=f"{type(error).__name__}: {error}"[:300])
+
+
+def verdict_of(reasons: list[Reason]) -> Verdict:
+    """Deny for the reasons there are; allow when there are none."""
+    return Deny(tuple(reasons)) if reasons else Allow()

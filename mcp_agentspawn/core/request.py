@@ -1,0 +1,74 @@
+"""From what was typed to what is meant: values by the template's kinds, and every default filled in."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from mcp_agentspawn.core.guard import Asked
+from mcp_agentspawn.core.model import Caller, Request, Scalar
+from mcp_agentspawn.core.template import Template
+
+WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\Z")
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?\Z")
+MOST_WHOLE_NUMBER = 2**53 - 1
+MOST_DIGITS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The arguments of `propose_subagent` as they came; empty or 0 picks the template's default."""
+
+    template: str
+    purpose: str
+    parameters: Sequence[tuple[str, str]] = ()
+    tools: Sequence[str] = ()
+    model: str = ""
+    lifetime_minutes: int = 0
+    registry_entry: str = ""
+
+
+def resolve(caller: Caller, ask: Ask, template: Template | None) -> Asked:
+    """Fill in what was left out. What can not be read as its kind stays text, for the schema to refuse."""
+    repeated = tuple(name for name, count in Counter(name for name, _ in ask.parameters).items() if count > 1)
+    properties = template.parameters.get("properties", {}) if template else {}
+    request = Request(
+        template=ask.template,
+        purpose=ask.purpose,
+        parameters=_parameters(ask, properties),
+        tools=tuple(sorted(set(ask.tools) or set(_default_tools(template)))),
+        model=ask.model or (template.models[0] if template else ""),
+        lifetime=_lifetime(ask, template),
+    )
+    return Asked(caller=caller, request=request, template=template, repeated=repeated)
+
+
+def _parameters(ask: Ask, properties: Mapping[str, Any]) -> dict[str, Scalar]:
+    defaults = {name: schema["default"] for name, schema in properties.items() if "default" in schema}
+    return defaults | {name: _typed(text, properties.get(name, {}).get("type")) for name, text in ask.parameters}
+
+
+def _typed(text: str, kind: str | None) -> Scalar:
+    if kind == "boolean" and text in {"true", "false"}:
+        return text == "true"
+    if len(text) > MOST_DIGITS:
+        return text
+    if kind in {"integer", "number"} and WHOLE_NUMBER.match(text):
+        return int(text) if abs(int(text)) <= MOST_WHOLE_NUMBER else text
+    if kind == "number" and NUMBER.match(text) and math.isfinite(float(text)):
+        return float(text)
+    return text
+
+
+def _default_tools(template: Template | None) -> list[str]:
+    rules = template.tools.items() if template else ()
+    return [f"{server}/{tool}" for server, rule in rules for tool in rule.default]
+
+
+def _lifetime(ask: Ask, template: Template | None) -> timedelta:
+    if ask.lifetime_minutes or template is None:
+        return timedelta(minutes=ask.lifetime_minutes)
+    return template.lifetime.default

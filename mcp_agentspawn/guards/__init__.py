@@ -1,0 +1,92 @@
+"""The rule book on one screen: the guards in the order in which they are asked.
+
+One word per guard: its key in the policy file, its module here, the prefix of its reason codes.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mcp_agentspawn.core.guard import (
+    Asked,
+    Guard,
+    LedgerGuard,
+    ManifestGuard,
+    Question,
+    Rendered,
+    RequestGuard,
+    Step,
+)
+from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.ports import Facts
+from mcp_agentspawn.core.verdict import Decision, Finding
+from mcp_agentspawn.guards.access import ClusterAccess
+from mcp_agentspawn.guards.crd import CrdSchema
+from mcp_agentspawn.guards.manifest import ManifestInvariants
+from mcp_agentspawn.guards.parameters import ParametersGuard
+from mcp_agentspawn.guards.quota import Quota
+from mcp_agentspawn.guards.rate import ChangeRate
+from mcp_agentspawn.guards.template import TemplateGuard
+
+
+class Callers(BaseModel):
+    """Whom a policy is for: every service account of a namespace, or one as `namespace/account`. Empty: nobody."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    namespaces: tuple[str, ...] = Field(default=(), strict=False)
+    service_accounts: tuple[str, ...] = Field(default=(), strict=False)
+
+    def match(self, root: Root) -> bool:
+        """Whether this policy is for that root."""
+        return root.namespace in self.namespaces or root.name in self.service_accounts
+
+
+class Policy(BaseModel):
+    """One policy file. A missing section is the strict default, an unknown one an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    callers: Callers = Callers()
+    template: TemplateGuard = TemplateGuard()
+    parameters: ParametersGuard = ParametersGuard()
+    manifest: ManifestInvariants = ManifestInvariants()
+    crd: CrdSchema = CrdSchema()
+    rate: ChangeRate = ChangeRate()
+    quota: Quota = Quota()
+    access: ClusterAccess = ClusterAccess()
+
+    def guards(self, step: Step) -> Mapping[str, Guard]:
+        """The guards that are asked at this step, in order."""
+        sections = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: guard for name, guard in sections.items() if isinstance(guard, Guard) and step in guard.steps}
+
+    def before_rendering(self, asked: Asked, facts: Facts, step: Step) -> Mapping[str, Question]:
+        """The questions about what was asked."""
+        guards = self.guards(step).items()
+        return {name: partial(guard.check, asked, facts) for name, guard in guards if isinstance(guard, RequestGuard)}
+
+    def once_rendered(
+        self, rendered: Rendered, facts: Facts, step: Step, *, reserved: bool = False
+    ) -> Mapping[str, Question]:
+        """The questions about what would be created, and, unless its place is `reserved`, whether there is room."""
+        questions: dict[str, Question] = {}
+        for name, guard in self.guards(step).items():
+            if isinstance(guard, ManifestGuard):
+                questions[name] = partial(guard.check, rendered, facts)
+            elif isinstance(guard, LedgerGuard) and not reserved:
+                questions[name] = partial(guard.look, step, rendered.caller, facts)
+        return questions
+
+    def room(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Decision:
+        """What the guards of the ledger say; pure, for use inside the compare-and-swap."""
+        guards = self.guards(step).items()
+        judged = [
+            Finding(name, guard.judge(step, caller, ledger, now))
+            for name, guard in guards
+            if isinstance(guard, LedgerGuard)
+        ]
+        return Decision(tuple(judged))

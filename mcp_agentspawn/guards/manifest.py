@@ -1,0 +1,98 @@
+"""Does the rendered agent keep the invariants: models and tools within the template's and present, and no more?"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+from pydantic import Field
+
+from mcp_agentspawn.core.guard import ManifestGuard, Rendered, verdict_of
+from mcp_agentspawn.core.model import ToolSelection
+from mcp_agentspawn.core.ports import Facts
+from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
+
+ID = re.compile(r"sub-[a-z]([-a-z0-9]*[a-z0-9])?\Z")
+MOST_ID_CHARACTERS = 40
+MOST_LIFETIME = timedelta(hours=24)
+RESERVED_SERVERS = frozenset({"agentspawn"})
+
+
+class ManifestInvariants(ManifestGuard):
+    """At most `most_tools` tools in all (models choose badly among more); 0 means none."""
+
+    most_tools: int = Field(default=18, ge=0, le=50)
+
+    async def check(self, rendered: Rendered, facts: Facts) -> Verdict:
+        """Deny for everything that is not as the template says, or that is not there."""
+        reasons = [*_identity(rendered), *_lifetime(rendered), *_model(rendered), *self._tools(rendered)]
+        if reasons:
+            return verdict_of(reasons)
+        seen = await _present(rendered, facts, fresh=False)
+        return seen if isinstance(seen, Allow) else await _present(rendered, facts, fresh=True)
+
+    def _tools(self, rendered: Rendered) -> Iterator[Reason]:
+        selections = rendered.agent.tools
+        if sum(len(selection.tools) for selection in selections) > self.most_tools:
+            yield Reason("manifest.too_many_tools", f"A subagent may hold {self.most_tools} tools.", "tools")
+        if len({selection.server for selection in selections}) != len(selections):
+            yield Reason("manifest.server_repeated", "Each tool server may be named once.", "tools")
+        for selection in selections:
+            yield from _selection(rendered, selection)
+
+
+def _identity(rendered: Rendered) -> Iterator[Reason]:
+    agent, root = rendered.agent, rendered.caller.root
+    if agent.id != rendered.id or not ID.match(agent.id) or len(agent.id) > MOST_ID_CHARACTERS:
+        yield Reason("manifest.name", "A subagent bears the id of its proposal.", "metadata.name")
+    if agent.lineage.root != root or agent.lineage.parent != rendered.caller.agent:
+        yield Reason("manifest.owner", "A subagent is stamped with its caller and lives in its namespace.", "metadata")
+    if agent.lineage.template != rendered.template.name:
+        yield Reason("manifest.template", "A subagent is stamped with the template it was made from.", "metadata")
+
+
+def _lifetime(rendered: Rendered) -> Iterator[Reason]:
+    most = min(rendered.template.lifetime.most, MOST_LIFETIME)
+    if not timedelta(0) < rendered.agent.lineage.lifetime <= most:
+        minutes = int(most.total_seconds() // 60)
+        yield Reason("manifest.lifetime", f"This template allows 1 to {minutes} minutes.", "lifetime_minutes")
+
+
+def _model(rendered: Rendered) -> Iterator[Reason]:
+    if rendered.agent.model not in rendered.template.models:
+        yield Reason("manifest.model_not_allowed", "The template does not allow this model.", "model")
+
+
+def _selection(rendered: Rendered, selection: ToolSelection) -> Iterator[Reason]:
+    rule = rendered.template.tools.get(selection.server)
+    if rule is None or selection.server in RESERVED_SERVERS:
+        yield Reason("manifest.tool_not_allowed", f"The template allows no tools of {selection.server[:64]}.", "tools")
+        return
+    for tool in selection.tools:
+        if tool not in rule.allow:
+            name = f"{selection.server}/{tool}"[:128]
+            yield Reason("manifest.tool_not_allowed", f"The template does not allow {name}.", "tools")
+    if not selection.tools:
+        yield Reason("manifest.no_tools_named", "No tools means all tools to kagent: name them.", "tools")
+    if not set(selection.tools) & set(rule.ask_first) <= set(selection.ask_first):
+        yield Reason("manifest.tool_approval", "A tool that needs tool approval lost it.", "tools")
+
+
+async def _present(rendered: Rendered, facts: Facts, *, fresh: bool) -> Verdict:
+    models = await facts.models(rendered.caller, fresh=fresh)
+    servers = await facts.tools(rendered.caller, fresh=fresh)
+    reasons = []
+    if rendered.agent.model not in models:
+        message = f"There is no ModelConfig {rendered.agent.model} in the subagents' namespace."
+        reasons.append(Reason("manifest.model_missing", message, "model"))
+    for selection in rendered.agent.tools:
+        offered = servers.get(selection.server, frozenset())
+        reasons += [
+            Reason(
+                "manifest.tool_missing",
+                f"{selection.server}/{tool} is not offered in the subagents' namespace.",
+                "tools",
+            )
+            for tool in selection.tools
+            if tool not in offered
+        ]
+    return verdict_of(reasons)

@@ -1,0 +1,1 @@
+"""One verb a file: what callers, people and time can do to subagents."""

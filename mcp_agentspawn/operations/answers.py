@@ -1,0 +1,146 @@
+"""What operations answer. Every answer has `outcome`, `reasons` and `next_step`; times are RFC 3339 in UTC.
+
+`next_step` tells the model that called what to do now, in one sentence.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_agentspawn.core.model import Phase, Risk
+from mcp_agentspawn.core.verdict import Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What every answer carries."""
+
+    outcome: Outcome = "allowed"
+    reasons: tuple[Reason, ...] = ()
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal(Answer):
+    """`denied`, `stale` or `unavailable`, and why; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a caller may still do under its limits."""
+
+    changes_this_minute: int
+    open_proposals: int
+    live_subagents: int
+    spawns_today: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateOffer:
+    """A template that the caller may use. `parameters` is one line for each: name, kind, bounds, meaning."""
+
+    name: str
+    description: str
+    keywords: tuple[str, ...]
+    risk: Risk
+    needs_approval: bool
+    parameters: tuple[str, ...]
+    models: tuple[str, ...]
+    tools: tuple[str, ...]
+    default_tools: tuple[str, ...]
+    default_lifetime_minutes: int
+    most_lifetime_minutes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Templates(Answer):
+    """Answer of `list_templates`."""
+
+    templates: tuple[TemplateOffer, ...]
+    allowance: Allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One blueprint that may fit a task. `handle` is the template's name for source `template`."""
+
+    handle: str
+    source: str
+    name: str
+    description: str
+    labels: tuple[str, ...]
+    score: float
+    matched: tuple[str, ...]
+    spawnable: bool
+    blocked_by: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hits(Answer):
+    """Answer of `search_agents_agentregistry`; `next_cursor` is empty on the last page."""
+
+    hits: tuple[Hit, ...]
+    next_cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed(Answer):
+    """Answer of `propose_subagent`: the frozen proposal. `manifest` is what would be created, byte for byte."""
+
+    proposal: str
+    digest: str
+    risk: Risk
+    phase: Phase
+    proposal_expires_at: str
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied(Answer):
+    """Answer of `apply_subagent`: the one Agent of the proposal."""
+
+    agent: str
+    uid: str
+    phase: Phase
+    a2a_url: str
+    agent_expires_at: str
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: `Found` inherits from it and from `Answer`
+class Entry:
+    """One subagent, or an open proposal (then `digest` and `proposal_expires_at` say how to apply it)."""
+
+    agent: str
+    phase: Phase
+    template: str
+    purpose: str
+    parent: str
+    model: str
+    tools: tuple[str, ...]
+    digest: str
+    uid: str = ""
+    a2a_url: str = ""
+    proposal_expires_at: str = ""
+    agent_expires_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing(Answer):
+    """Answer of `list_subagents`: the caller's own tree."""
+
+    subagents: tuple[Entry, ...]
+    allowance: Allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Answer, Entry):
+    """Answer of `get_subagent`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retired(Answer):
+    """Answer of `retire_subagent`: what is gone, and what is still going."""
+
+    agent: str
+    phase: Phase
+    retired: tuple[str, ...] = ()
+    not_yet: tuple[str, ...] = ()

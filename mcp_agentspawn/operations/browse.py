@@ -1,0 +1,102 @@
+"""Look at what a caller has and may do: its own tree and its templates, never anyone else's."""
+
+import asyncio
+
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.verdict import Reason
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.answers import Entry, Found, Listing, Refusal, TemplateOffer, Templates
+from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
+from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.operations.views import allowance, entry
+
+UNKNOWN = Reason("agent.unknown", "You have no such subagent and no such proposal.", "agent")
+
+
+async def list_subagents(services: Services, caller: Caller) -> Listing | Refusal:
+    """The caller's living subagents and open proposals, and what it may still do."""
+    policy = services.rules.current().policy_for(caller.root)
+    if policy is None:
+        return await refuse(services, caller, "list", (NO_POLICY,))
+    now = services.clock.now()
+    agents, proposals, ledger = await asyncio.gather(
+        services.agents.of_root(caller.root),
+        services.proposals.of_root(caller.root),
+        services.ledgers.look(caller.root.name, fresh=True),
+    )
+    standing = {agent.id: agent for agent in agents}
+    ledger = ledger.pruned(now)
+    entries = [
+        Entry(**entry(proposal, standing.get(proposal.id), ledger))
+        for proposal in sorted(proposals, key=lambda proposal: proposal.id)
+        if proposal.id in standing or proposal.id in ledger.live or ledger.is_open(proposal.id)
+    ]
+    return Listing(subagents=tuple(entries), allowance=allowance(policy, caller, ledger))
+
+
+async def get_subagent(services: Services, caller: Caller, agent: str) -> Found | Refusal:
+    """One own subagent or proposal, also one that is gone."""
+    proposal, standing, ledger = await asyncio.gather(
+        services.proposals.get(agent),
+        services.agents.get(caller.root.home, agent),
+        services.ledgers.look(caller.root.name),
+    )
+    if proposal is None or proposal.root != caller.root.name:
+        return await refuse(services, caller, "get", (UNKNOWN,))
+    found = Found(**entry(proposal, standing, ledger))
+    done = found.phase in FINAL_PHASES
+    return found if not done else Found(**entry(proposal, standing, ledger), next_step="It is gone; propose anew.")
+
+
+async def list_templates(services: Services, caller: Caller) -> Templates | Refusal:
+    """The templates that policy and RBAC let this caller use."""
+    rules = services.rules.current()
+    policy = rules.policy_for(caller.root)
+    if policy is None:
+        return await refuse(services, caller, "list_templates", (NO_POLICY,))
+    ledger = await services.ledgers.look(caller.root.name, fresh=True)
+    usable = await usable_templates(services, caller, policy)
+    return Templates(
+        templates=tuple(_offer(template) for template in usable),
+        allowance=allowance(policy, caller, ledger.pruned(services.clock.now())),
+        next_step="Call propose_subagent with one of these." if usable else "Ask the platform team for a template.",
+    )
+
+
+async def usable_templates(services: Services, caller: Caller, policy: Policy) -> list[Template]:
+    """What the policy allows and RBAC grants, by name."""
+    templates = services.rules.current().templates
+    listed = [templates[name] for name in sorted(policy.template.allow) if name in templates]
+    granted = await asyncio.gather(*(services.access.may_use(caller.root, template.name) for template in listed))
+    return [template for template, may in zip(listed, granted, strict=True) if may]
+
+
+def _offer(template: Template) -> TemplateOffer:
+    tools = template.tools.items()
+    return TemplateOffer(
+        name=template.name,
+        description=template.description,
+        keywords=tuple(template.keywords),
+        risk=template.risk,
+        needs_approval=template.risk != "low",
+        parameters=_parameters(template),
+        models=tuple(template.models),
+        tools=tuple(f"{server}/{tool}" for server, rule in tools for tool in rule.allow),
+        default_tools=tuple(f"{server}/{tool}" for server, rule in tools for tool in rule.default),
+        default_lifetime_minutes=int(template.lifetime.default.total_seconds() // 60),
+        most_lifetime_minutes=int(template.lifetime.most.total_seconds() // 60),
+    )
+
+
+def _parameters(template: Template) -> tuple[str, ...]:
+    required = template.parameters.get("required", [])
+    return tuple(
+        _line(name, schema, required=name in required) for name, schema in template.parameters["properties"].items()
+    )
+
+
+def _line(name: str, schema: dict[str, object], *, required: bool) -> str:
+    bounds = [f"{key} {value}" for key, value in schema.items() if key not in {"type", "description", "title"}]
+    facts = ", ".join([str(schema["type"]), "required" if required else "optional", *bounds])
+    return f"{name} ({facts}): {schema.get('description', '')}"

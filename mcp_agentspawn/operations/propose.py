@@ -1,0 +1,146 @@
+"""Propose a subagent: render it, judge it, reserve its id in the ledger, store it. The same request is one proposal."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from mcp_agentspawn.core.digest import canonical, proposal_digest, request_digest
+from mcp_agentspawn.core.errors import Conflict, Refused
+from mcp_agentspawn.core.guard import Asked, Rendered, decide
+from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
+from mcp_agentspawn.core.model import Caller, Proposal
+from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.render import grant_of, proposal_id, render
+from mcp_agentspawn.core.request import Ask, resolve
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.verdict import Decision, Reason
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.answers import Proposed, Refusal
+from mcp_agentspawn.operations.refusing import NO_POLICY, refuse, refuse_by
+from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME, Services
+from mcp_agentspawn.operations.views import proposed
+
+NO_REGISTRY = Reason(
+    "template.registry_entry", "Only templates can be spawned: leave registry_entry empty.", "registry_entry"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One request on its way: who asks, under which policy, and the digest that finds it again."""
+
+    services: Services
+    caller: Caller
+    policy: Policy
+    asked: Asked
+    template: Template
+    digest: str
+    now: datetime
+
+
+async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Refusal:
+    """Freeze a request as a proposal, or say why not. Repeating the call finds the same proposal."""
+    rules = services.rules.current()
+    policy = rules.policy_for(caller.root)
+    if policy is None:
+        return await refuse(services, caller, "propose", (NO_POLICY,))
+    if ask.registry_entry:
+        return await refuse(services, caller, "propose", (NO_REGISTRY,))
+    asked = resolve(caller, ask, rules.templates.get(ask.template))
+    facts = services.facts()
+    decision = await decide(policy.before_rendering(asked, facts, "propose"))
+    if decision.outcome != "allowed" or asked.template is None:
+        return await refuse_by(services, caller, "propose", decision)
+    digest = request_digest(caller, asked.request, asked.template.hash)
+    return await _find_or_make(Case(services, caller, policy, asked, asked.template, digest, facts.now))
+
+
+async def _find_or_make(case: Case) -> Proposed | Refusal:
+    known = await _known(case, fresh=False)
+    if known and (stored := await case.services.proposals.get(known)):
+        return proposed(stored)
+    rendered = _rendered(case, known or proposal_id(case.template.name, case.services.suffix()))
+    questions = case.policy.once_rendered(rendered, case.services.facts(), "propose", reserved=bool(known))
+    decision = await decide(questions)
+    if decision.outcome == "allowed":
+        return await _open(case, rendered)
+    known = await _known(case, fresh=True)
+    if known and (stored := await case.services.proposals.get(known)):
+        return proposed(stored)
+    case.services.later.wanted.set()
+    return await refuse_by(case.services, case.caller, "propose", decision)
+
+
+async def _known(case: Case, *, fresh: bool) -> str:
+    ledger = await case.services.ledgers.look(case.caller.root.name, fresh=fresh)
+    return ledger.pruned(case.now).find(case.digest)
+
+
+def _rendered(case: Case, id_: str) -> Rendered:
+    request = case.asked.request
+    kind = case.services.kind
+    manifest = kind.manifest(render(id_, case.caller, request, case.template, case.digest))
+    return Rendered(case.caller, request, case.template, id_, kind.read(manifest), manifest)
+
+
+async def _open(case: Case, rendered: Rendered) -> Proposed | Refusal:
+    services, caller = case.services, case.caller
+    proposal = _proposal(case, rendered)
+    head = await services.audit.write(_record("proposal.intent", proposal, caller))
+    place = await services.ledgers.change(caller.root.name, partial(_take, case, proposal, head))
+    if isinstance(place, Decision):
+        return await refuse_by(services, caller, "propose", place, subject=proposal.id)
+    if place != proposal.id:
+        proposal = _proposal(case, _rendered(case, place))
+    try:
+        stored = await _store(services, proposal)
+    except Refused as refusal:
+        await services.ledgers.change(caller.root.name, lambda ledger: (ledger.closed(proposal.id), None))
+        reason = Reason(f"proposal.{refusal.code}", "The cluster did not store the proposal.")
+        return await refuse(services, caller, "propose", (reason,), subject=proposal.id, detail=refusal.message)
+    await services.audit.write(_record("proposal.outcome", stored, caller, outcome="allowed"))
+    return proposed(stored)
+
+
+def _take(case: Case, proposal: Proposal, head: Head, ledger: Ledger) -> tuple[Ledger, str | Decision]:
+    pruned = ledger.pruned(case.now)
+    if known := pruned.find(case.digest):
+        return ledger, known
+    room = case.policy.room("propose", case.caller, pruned, case.now)
+    if room.outcome != "allowed":
+        return ledger, room
+    entry, change = Open(proposal.id, proposal.expires_at), Change(case.now, case.caller.agent)
+    return pruned.opened(case.digest, entry, change).anchored(head), proposal.id
+
+
+async def _store(services: Services, proposal: Proposal) -> Proposal:
+    try:
+        return await services.proposals.create(proposal)
+    except Conflict:
+        stored = await services.proposals.get(proposal.id)
+        if stored is None or stored.request_digest != proposal.request_digest or stored.root != proposal.root:
+            raise
+        return stored
+
+
+def _proposal(case: Case, rendered: Rendered) -> Proposal:
+    grant = grant_of(case.asked.request)
+    return Proposal(
+        id=rendered.id,
+        root=case.caller.root.name,
+        parent=case.caller.agent,
+        home=case.caller.root.home,
+        request=case.asked.request,
+        template_hash=case.template.hash,
+        request_digest=case.digest,
+        digest=proposal_digest(rendered.manifest, grant),
+        risk=case.template.risk,
+        expires_at=case.now + PROPOSAL_LIFETIME,
+        manifest=canonical(rendered.manifest),
+        grant=grant,
+    )
+
+
+def _record(event: str, proposal: Proposal, caller: Caller, outcome: str = "") -> Record:
+    details = {"digest": proposal.digest, "request": proposal.request_digest, "template": proposal.request.template}
+    return Record(event, caller.root.name, caller.agent, proposal.id, outcome=outcome, details=details)

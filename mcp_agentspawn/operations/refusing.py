@@ -1,0 +1,53 @@
+"""How a refusal is said and recorded: stable codes to the caller and the audit, details to the audit only."""
+
+from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.verdict import Decision, Outcome, Reason
+from mcp_agentspawn.operations.answers import Refusal
+from mcp_agentspawn.operations.services import Services
+
+NO_POLICY = Reason("policy.none", "No policy, or more than one, is for this caller, so nothing is allowed.")
+
+NEXT_STEPS = {
+    "access": "Ask the platform team: the cluster does not let this caller do it.",
+    "agent": "Call list_subagents to see your own subagents.",
+    "manifest": "Call list_templates and choose among the models, tools and lifetimes of the template.",
+    "parameters": "Correct the named fields and propose again; list_templates shows what the template takes.",
+    "policy": "Ask the platform team to add a policy for this caller.",
+    "proposal": "Propose again with propose_subagent; list_subagents shows your open proposals.",
+    "quota": "Retire what you no longer need with retire_subagent, or wait.",
+    "rate": "Wait a minute, then try again.",
+    "template": "Call list_templates and choose one of those.",
+}
+OTHERWISE = "Do not repeat this call unchanged; the reasons say what to change."
+
+
+async def refuse(
+    services: Services,
+    caller: Caller,
+    verb: str,
+    reasons: tuple[Reason, ...],
+    *,
+    outcome: Outcome = "denied",
+    subject: str = "",
+    detail: str = "",
+) -> Refusal:
+    """Record the refusal and say it."""
+    codes = tuple(reason.code for reason in reasons)
+    details = {"verb": verb, "detail": detail} if detail else {"verb": verb}
+    await services.audit.write(
+        Record("refused", caller.root.name, caller.agent, subject, outcome=outcome, reasons=codes, details=details)
+    )
+    return Refusal(outcome=outcome, reasons=reasons, next_step=_next_step(codes))
+
+
+async def refuse_by(services: Services, caller: Caller, verb: str, decision: Decision, *, subject: str = "") -> Refusal:
+    """Record and say what the chain decided."""
+    detail = "; ".join(finding.detail for finding in decision.findings if finding.detail)
+    return await refuse(services, caller, verb, decision.reasons, subject=subject, detail=detail)
+
+
+def _next_step(codes: tuple[str, ...]) -> str:
+    if any(code.endswith(".unanswered") for code in codes):
+        return "Try the same call again in a few seconds."
+    return NEXT_STEPS.get(codes[0].partition(".")[0], OTHERWISE) if codes else OTHERWISE

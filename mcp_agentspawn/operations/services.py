@@ -1,0 +1,137 @@
+"""What operations work with: the ports, the rules of the moment, and the facts that guards may ask."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from mcp_agentspawn.core.errors import Upstream
+from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.core.model import Caller, Manifest, Root
+from mcp_agentspawn.core.ports import (
+    Access,
+    AgentKind,
+    Agents,
+    Audit,
+    Clock,
+    Inventory,
+    Ledgers,
+    Proposals,
+    Violation,
+)
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+
+PROPOSAL_LIFETIME = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Templates and policies as they are at one moment, by name."""
+
+    templates: Mapping[str, Template]
+    policies: Mapping[str, Policy]
+
+    def policy_for(self, root: Root) -> Policy | None:
+        """The one policy that matches; `None` when none does, or more than one."""
+        matching = [policy for policy in self.policies.values() if policy.callers.match(root)]
+        return matching[0] if len(matching) == 1 else None
+
+
+class RuleSource(Protocol):
+    """Where the rules of the moment come from."""
+
+    def current(self) -> Rules:
+        """The last good rules."""
+        ...
+
+
+def random_suffix() -> str:
+    """Ten characters that nobody guesses, fit for an object's name."""
+    return "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(10))
+
+
+class Later:
+    """Work that may end after its answer was given; what it leaves undone, repair does."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[None]] = set()
+        self.wanted = asyncio.Event()
+        """Set when an operation saw something that repair should look at."""
+
+    def start(self, work: Coroutine[None, None, object]) -> None:
+        """Begin it now and keep it alive."""
+        task = asyncio.create_task(self._finish(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def settle(self) -> None:
+        """Wait until all of it has ended."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    async def _finish(self, work: Coroutine[None, None, object]) -> None:
+        try:
+            await work
+        except Upstream:
+            self.wanted.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every port, for operations."""
+
+    agents: Agents
+    proposals: Proposals
+    ledgers: Ledgers
+    inventory: Inventory
+    access: Access
+    audit: Audit
+    kind: AgentKind
+    clock: Clock
+    rules: RuleSource
+    roots: Sequence[Root]
+    suffix: Callable[[], str] = field(default=random_suffix)
+    later: Later = field(default_factory=Later)
+
+    def facts(self) -> "LiveFacts":
+        """The facts of this moment."""
+        return LiveFacts(self, self.clock.now())
+
+    def root_named(self, name: str) -> Root | None:
+        """The configured root of that name."""
+        return next((root for root in self.roots if root.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFacts:
+    """The read-only view on the ports that guards get (`core.ports.Facts`)."""
+
+    services: Services
+    now: datetime
+
+    async def may_use(self, caller: Caller, template: str) -> bool:
+        """See `Access.may_use`."""
+        return await self.services.access.may_use(caller.root, template)
+
+    async def models(self, caller: Caller, *, fresh: bool = False) -> frozenset[str]:
+        """See `Inventory.models`."""
+        return await self.services.inventory.models(caller.root.home, fresh=fresh)
+
+    async def tools(self, caller: Caller, *, fresh: bool = False) -> Mapping[str, frozenset[str]]:
+        """See `Inventory.tools`."""
+        return await self.services.inventory.tools(caller.root.home, fresh=fresh)
+
+    async def violations(self, manifest: Manifest) -> Sequence[Violation]:
+        """See `Inventory.violations`."""
+        return await self.services.inventory.violations(manifest)
+
+    async def ledger(self, caller: Caller, *, fresh: bool = False) -> Ledger:
+        """See `Ledgers.look`, pruned to now."""
+        return (await self.services.ledgers.look(caller.root.name, fresh=fresh)).pruned(self.now)
+
+    async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:
+        """See `Agents.trial`."""
+        return await self.services.agents.trial(caller.root, proposal, manifest)
