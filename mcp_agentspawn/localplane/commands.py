@@ -47,7 +47,7 @@ def etcd(binary: Path, folder: Path, certificates: Certificates, client_port: in
     ]
 
 
-def api_server(  # noqa: PLR0913 - each is one thing that the command line is made of
+def api_server(
     binary: Path, folder: Path, certificates: Certificates, *, port: int, etcd_url: str, extra: Sequence[str]
 ) -> list[str]:
     """Serve the Kubernetes API on loopback, with RBAC, to certificates of our authority and tokens of our file.

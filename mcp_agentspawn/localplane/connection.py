@@ -13,7 +13,7 @@ from mcp_agentspawn.localplane.certificates import KeyPair, write_private
 
 @dataclass(frozen=True)
 class Connection:
-    """An API server and one identity there: a client certificate or a bearer token (exactly one of them)."""
+    """An API server and one identity there: a client certificate, a bearer token, or nobody."""
 
     url: str
     certificate_authority: Path

@@ -76,8 +76,9 @@ async def test_applying_again_takes_over_what_somebody_changed(cluster: Connecti
     file = write(tmp_path / "map.yaml", config_map("first", "ours"))
     await install(cluster, [file])
     async with cluster.session() as session:
-        change = {"headers": {"Content-Type": "application/merge-patch+json"}, "json": {"data": {"key": "theirs"}}}
-        async with session.patch(f"{CONFIG_MAPS}/first", **change) as response:
+        merge = {"Content-Type": "application/merge-patch+json"}
+        change = {"data": {"key": "theirs"}}
+        async with session.patch(f"{CONFIG_MAPS}/first", headers=merge, json=change) as response:
             assert (await response.json())["data"] == {"key": "theirs"}
     await install(cluster, [file])
     assert (await get(cluster, f"{CONFIG_MAPS}/first"))["data"] == {"key": "ours"}

@@ -1,3 +1,4 @@
+import os
 import stat
 from collections.abc import Mapping
 from typing import Any
@@ -39,6 +40,13 @@ def test_every_port_is_on_loopback(control_plane: ControlPlane) -> None:
     assert set(listening) == {"127.0.0.1"}
 
 
+def test_the_terminal_s_ctrl_c_reaches_no_component(control_plane: ControlPlane) -> None:
+    groups = {os.getpgid(process_id) for process_id in control_plane.process_ids.values()}
+    assert len(control_plane.process_ids) == 3
+    assert len(groups) == 1
+    assert os.getpgrp() not in groups
+
+
 def test_nobody_else_can_read_the_keys_and_tokens(control_plane: ControlPlane) -> None:
     control_plane.kubeconfig_for("alice", control_plane.token_of("alice"))
     secret = [
@@ -56,8 +64,10 @@ async def test_a_user_is_known_by_token(control_plane: ControlPlane, user: str) 
     assert ("system:masters" in answer["status"]["userInfo"]["groups"]) == (user == "admin")
 
 
-async def test_a_stranger_s_token_is_refused(control_plane: ControlPlane) -> None:
-    assert (await post(control_plane.connection("a-guess"), WHO_AM_I, {}))["code"] == 401
+@pytest.mark.parametrize("token", [None, "a-guess"])
+async def test_a_stranger_is_refused(control_plane: ControlPlane, token: str | None) -> None:
+    stranger = Connection(control_plane.url, control_plane.certificate_authority, token=token)
+    assert (await post(stranger, WHO_AM_I, {}))["code"] == 401
 
 
 def test_a_user_that_was_not_asked_for_has_no_token(control_plane: ControlPlane) -> None:
@@ -111,7 +121,7 @@ async def test_a_dependent_goes_with_its_owner(control_plane: ControlPlane) -> N
         pass
 
     async def gone() -> bool:
-        return (await get(control_plane.admin, f"{path}/dependent")).get("code") == 404
+        return bool((await get(control_plane.admin, f"{path}/dependent")).get("code") == 404)
 
     await until(gone)
 

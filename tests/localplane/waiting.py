@@ -8,11 +8,12 @@ import psutil
 BOUND_SECONDS = 30.0
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
     """Wait for a condition; TimeoutError when it does not come true in time."""
     async with asyncio.timeout(BOUND_SECONDS):
         while True:
-            if await condition():
+            answer = condition()
+            if answer if isinstance(answer, bool) else await answer:
                 return
             await asyncio.sleep(0.05)
 
