@@ -1,0 +1,171 @@
+"""What a template's `parameters` may be: a JSON Schema 2020-12 for an object of scalars, and nothing that nests.
+
+Keywords are an allow-list: JSON Schema ignores those it does not know, and a misspelt bound would bound nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from mcp_agentspawn.core.placeholders import NAME
+
+Number = int | float
+Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Says which models know the keys of a field that stays a plain mapping."""
+
+    models: tuple[type[BaseModel], ...]
+
+
+class Parameter(BaseModel):
+    """What every parameter may say."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    title: str = ""
+    description: str = ""
+
+    @field_validator("pattern", check_fields=False)
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ValueError("this is no regular expression") from error
+        return value
+
+
+class StringParameter(Parameter):
+    """Text. Without `enum` it is free text, and free text has a longest length."""
+
+    type: Literal["string"]
+    min_length: Count = Field(default=0, alias="minLength")
+    max_length: Count | None = Field(default=None, alias="maxLength")
+    pattern: str = ""
+    enum: list[str] | None = Field(default=None, min_length=1)
+    default: str = ""
+    examples: list[str] = []
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.enum is None and self.max_length is None:
+            raise PydanticCustomError("unbounded", "free text needs maxLength (or enum)")
+        return self
+
+
+class NumberParameter(Parameter):
+    """A number; `integer` has only whole ones."""
+
+    type: Literal["integer", "number"]
+    minimum: Number | None = None
+    maximum: Number | None = None
+    exclusive_minimum: Number | None = Field(default=None, alias="exclusiveMinimum")
+    exclusive_maximum: Number | None = Field(default=None, alias="exclusiveMaximum")
+    multiple_of: Number | None = Field(default=None, alias="multipleOf")
+    enum: list[Number] | None = Field(default=None, min_length=1)
+    default: Number = 0
+    examples: list[Number] = []
+
+
+class BooleanParameter(Parameter):
+    """Yes or no."""
+
+    type: Literal["boolean"]
+    default: bool = False
+    examples: list[bool] = []
+
+
+KINDS: Mapping[object, type[Parameter]] = {
+    "string": StringParameter,
+    "integer": NumberParameter,
+    "number": NumberParameter,
+    "boolean": BooleanParameter,
+}
+
+
+def _parameter(schema: dict[str, Any]) -> dict[str, Any]:
+    kind = schema.get("type")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"type must be one of {', '.join(map(str, KINDS))}: parameters are scalars")
+    KINDS[kind].model_validate(schema)
+    _check_schema(schema)
+    validator = Draft202012Validator(schema)
+    for word, values in (("default", [schema.get("default")]), ("examples", schema.get("examples", []))):
+        if word in schema and not all(map(validator.is_valid, values)):
+            raise ValueError(f"{word} does not fit the parameter's own schema")
+    return schema
+
+
+def _check_schema(schema: Mapping[str, Any]) -> None:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = ".".join(map(str, error.absolute_path))
+        raise ValueError(f"not valid in JSON Schema 2020-12, see {where}") from error
+
+
+ParameterName = Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
+ParameterSchema = Annotated[dict[str, Any], Keys(tuple(KINDS.values())), AfterValidator(_parameter)]
+
+
+class ParametersSchema(BaseModel):
+    """The schema of all parameters together; what is not listed is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    type: Literal["object"]
+    properties: dict[ParameterName, ParameterSchema] = {}
+    required: list[str] = []
+    additional_properties: Literal[False] = Field(default=False, alias="additionalProperties")
+
+    @field_validator("required")
+    @classmethod
+    def _are_there(cls, required: list[str], info: Any) -> list[str]:
+        unknown = sorted(set(required) - set(info.data.get("properties", required)))
+        if unknown or len(set(required)) != len(required):
+            raise ValueError("each name must be one of properties, once")
+        return required
+
+
+def _parameters(schema: dict[str, Any]) -> dict[str, Any]:
+    ParametersSchema.model_validate(schema)
+    return schema
+
+
+Parameters = Annotated[dict[str, Any], Keys((ParametersSchema,)), AfterValidator(_parameters)]
+
+
+def is_free_text(schema: Mapping[str, Any]) -> bool:
+    """Whether a parameter is text that anybody may have written: it arrives in a fence, on lines of its own."""
+    return schema["type"] == "string" and "enum" not in schema
+
+
+def example(schema: Mapping[str, Any]) -> str | float | bool:
+    """A value to try a template with; it fits the schema unless only a `pattern` says what fits."""
+    candidates = [*schema.get("examples", []), *_defaults(schema), *schema.get("enum", []), *_plain(schema)]
+    validator = Draft202012Validator(schema)
+    fitting: list[str | float | bool] = [value for value in candidates if validator.is_valid(value)]
+    return fitting[0] if fitting else candidates[-1]
+
+
+def _defaults(schema: Mapping[str, Any]) -> list[Any]:
+    return [schema["default"]] if "default" in schema else []
+
+
+def _plain(schema: Mapping[str, Any]) -> list[Any]:
+    if schema["type"] == "string":
+        most = schema.get("maxLength", len("example"))
+        return ["example"[:most].ljust(schema.get("minLength", 0), ".")]
+    if schema["type"] == "boolean":
+        return [False]
+    low, step = schema.get("exclusiveMinimum", 0), schema.get("multipleOf", 1)
+    return [schema.get("minimum", 0), schema.get("maximum", 0), low + step, step, 0]
