@@ -1,0 +1,143 @@
+"""One tool call, from raw arguments to an answer: who may, what is malformed, how long it may take, what failed."""
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Protocol
+
+import structlog
+from pydantic import ValidationError
+
+from mcp_agentspawn.core.errors import Upstream
+from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.operations.answers import Answer, Refusal
+from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.server.identity import Who
+from mcp_agentspawn.server.results import complaints, failure, frames, is_known, refusal
+from mcp_agentspawn.server.slowing import RefusalBuckets
+from mcp_agentspawn.server.tools import TOOLS, Tool
+
+ANSWER_WITHIN_SECONDS = 10.0
+CHANGE_GOES_ON_SECONDS = 20.0
+
+SLOWED = refusal(
+    "denied",
+    "rate.refusals",
+    "Too many calls were refused within a minute.",
+    next_step="Wait a minute, and do not repeat a refused call unchanged.",
+)
+LATE = refusal(
+    "unavailable",
+    "server.unknown_outcome",
+    "The change was begun, but did not end in time; it goes on.",
+    next_step="Make the same call again in a few seconds: a call that was made twice has one effect.",
+)
+
+log = structlog.get_logger()
+
+
+class Meter(Protocol):
+    """Who counts the calls."""
+
+    def called(self, tool: str, outcome: str, seconds: float) -> None:
+        """Count one call of a known tool."""
+        ...
+
+
+class Writes:
+    """A change that was begun is finished, whatever happens to the request that began it."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Answer]] = set()
+
+    async def finish(self, work: Coroutine[None, None, Answer], within_seconds: float) -> Answer:
+        """The answer of the work, or that it is late; the work goes on then."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        done, _ = await asyncio.wait({task}, timeout=within_seconds)
+        return task.result() if done else LATE
+
+    async def settle(self) -> None:
+        """Wait until every change has ended."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Every tool call goes through here. `meter` counts them; `writes` must be settled before the server ends."""
+
+    services: Services
+    meter: Meter
+    tools: Sequence[Tool] = TOOLS
+    writes: Writes = field(default_factory=Writes)
+    refusals: RefusalBuckets = field(default_factory=RefusalBuckets)
+    answer_within_seconds: float = ANSWER_WITHIN_SECONDS
+
+    def find(self, name: str) -> Tool | None:
+        """The tool of that name."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
+    async def answer(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
+        """Answer one call; never raises for what a caller can bring about."""
+        started = perf_counter()
+        answer = await self._judge(tool, who, raw)
+        self.meter.called(tool.name, answer.outcome, perf_counter() - started)
+        return answer
+
+    async def _judge(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
+        if isinstance(who, Refusal):
+            return who
+        caller = f"{who.root.name}/{who.agent}"
+        if tool.slowed and self.refusals.is_empty(caller):
+            return SLOWED
+        answer = await self._run(tool, who, raw)
+        if answer.outcome == "denied":
+            self.refusals.take(caller)
+        return answer
+
+    async def _run(self, tool: Tool, caller: Caller, raw: Mapping[str, Any]) -> Answer:
+        try:
+            arguments = tool.arguments.model_validate(raw)
+        except ValidationError as error:
+            return await self._malformed(tool, caller, complaints(error))
+        values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
+        seconds = self.answer_within_seconds + values.get("wait_seconds", 0)
+        if tool.changes:
+            work = self._guarded(tool, caller, values, seconds + CHANGE_GOES_ON_SECONDS)
+            return await self.writes.finish(work, seconds)
+        return await self._guarded(tool, caller, values, seconds)
+
+    async def _guarded(self, tool: Tool, caller: Caller, values: Mapping[str, Any], seconds: float) -> Answer:
+        try:
+            async with asyncio.timeout(seconds):
+                return await tool.run(self.services, caller, **values)
+        except Exception as error:  # noqa: BLE001 - the last boundary: nothing but an answer leaves it
+            _report(tool, caller, error)
+            return LATE if tool.changes and isinstance(error, TimeoutError) else failure(error)
+
+    async def _malformed(self, tool: Tool, caller: Caller, answer: Refusal) -> Answer:
+        """A refusal that no operation saw is in the audit too."""
+        codes = tuple(dict.fromkeys(reason.code for reason in answer.reasons))
+        record = Record(
+            "refused", caller.root.name, caller.agent, outcome="denied", reasons=codes, details={"verb": tool.name}
+        )
+        await _or_log(self.services.audit.write(record))
+        return answer
+
+
+async def _or_log(work: Awaitable[object]) -> None:
+    try:
+        await work
+    except Upstream as error:
+        log.warning("a refusal is not in the audit", error=type(error).__name__)
+
+
+def _report(tool: Tool, caller: Caller, error: Exception) -> None:
+    """To the operator: what kind of failure, and where. Never the arguments, which an exception's text may quote."""
+    say = log.warning if is_known(error) else log.error
+    cause = type(error.__cause__).__name__ if error.__cause__ else None
+    say("tool failed", tool=tool.name, root=caller.root.name, error=type(error).__name__, cause=cause, at=frames(error))

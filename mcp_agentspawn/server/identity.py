@@ -1,0 +1,119 @@
+"""Who calls: a credential from a header becomes a caller, or the request ends here."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_agentspawn.core.errors import Upstream
+from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.ports import Account, Tokens
+from mcp_agentspawn.operations.answers import Refusal
+from mcp_agentspawn.server.results import refusal
+
+CALLER: Final = "agentspawn.caller"
+"""The key in the ASGI scope under which the caller, or why there is none, travels to the tools."""
+TOKEN_HEADER = b"x-agentspawn-token"
+CREDENTIAL_HEADERS = frozenset({TOKEN_HEADER, b"authorization"})
+MOST_TOKEN_BYTES = 16 * 1024
+TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+\Z")
+BEARER = re.compile(rb"bearer +(.*)\Z", re.IGNORECASE | re.DOTALL)
+
+Headers = Iterable[tuple[bytes, bytes]]
+Who = Caller | Refusal
+"""Who calls; a refusal is for those who may look at the list of tools, but call none."""
+
+MISSING = refusal(
+    "denied",
+    "identity.missing",
+    "This call carries no credential.",
+    next_step="Have the operator give this client a token, in the header X-Agentspawn-Token or Authorization: Bearer.",
+)
+UNKNOWN_ROOT = refusal(
+    "denied",
+    "identity.unknown_root",
+    "This service account may not spawn agents here.",
+    next_step="Ask the operator to onboard this service account as a root.",
+)
+
+
+class BadCredential(Exception):
+    """What was shown can not be a credential: given twice, empty, over-long or of another scheme."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """ASGI middleware: no credential is anonymous, a bad one is 401 on any request, and no answer about it is 503.
+
+    Credentials are taken out of the request here, so that nothing behind it can log or pass them on.
+    """
+
+    app: ASGIApp
+    tokens: Tokens
+    roots: Mapping[str, Root]
+    metadata_url: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Name the caller in the scope and go on, or answer at once."""
+        try:
+            token = credential(scope["headers"])
+            account = None if token is None else await self.tokens.caller(token)
+        except BadCredential:
+            return await self._unauthorized(send)
+        except (Upstream, TimeoutError):
+            return await reply(send, HTTPStatus.SERVICE_UNAVAILABLE, {"error": "temporarily_unavailable"})
+        if token is not None and account is None:
+            return await self._unauthorized(send)
+        others = [(name, value) for name, value in scope["headers"] if name.lower() not in CREDENTIAL_HEADERS]
+        return await self.app({**scope, "headers": others, CALLER: self._who(account)}, receive, send)
+
+    def _who(self, account: Account | None) -> Who:
+        if account is None:
+            return MISSING
+        root = self.roots.get(f"{account.namespace}/{account.name}")
+        return UNKNOWN_ROOT if root is None else Caller(root)
+
+    async def _unauthorized(self, send: Send) -> None:
+        """RFC 9728: say where to read how to get a credential."""
+        challenge = f'Bearer error="invalid_token", resource_metadata="{self.metadata_url}"'
+        body = {"error": "invalid_token", "error_description": "The credential is not valid here."}
+        await reply(send, HTTPStatus.UNAUTHORIZED, body, [(b"www-authenticate", challenge.encode())])
+
+
+def credential(headers: Headers) -> str | None:
+    """The one credential of a request; None when it shows none. Raises BadCredential."""
+    shown = [(name.lower(), value) for name, value in headers if name.lower() in CREDENTIAL_HEADERS]
+    if not shown:
+        return None
+    if len(shown) > 1:
+        raise BadCredential
+    name, value = shown[0]
+    if name != TOKEN_HEADER:
+        value = _bearer(value)
+    if len(value) > MOST_TOKEN_BYTES or not TOKEN.match(value):
+        raise BadCredential
+    return value.decode("ascii")
+
+
+def _bearer(value: bytes) -> bytes:
+    match = BEARER.match(value)
+    if match is None:
+        raise BadCredential
+    return match[1]
+
+
+async def reply(send: Send, status: HTTPStatus, body: Mapping[str, Any], headers: Headers = ()) -> None:
+    """Answer a request with JSON."""
+    content = json.dumps(body).encode()
+    lines = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"cache-control", b"no-store"),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": int(status), "headers": lines})
+    await send({"type": "http.response.body", "body": content})
