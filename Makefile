@@ -16,6 +16,6 @@ $(ENVIRONMENT): requirements/dev.txt requirements/build.txt pyproject.toml
 	@touch $@
 
 setup: $(ENVIRONMENT) ## The environment in .venv and the control plane's binaries; quick when nothing changed
-	@$(BIN)/python -m mcp_agentspawn.localplane.binaries
+	@$(BIN)/python -m mcp_agentspawn.localplane --binaries-only
 
 .PHONY: help setup

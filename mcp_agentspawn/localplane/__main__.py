@@ -1,7 +1,8 @@
 """A control plane to develop against: `python -m mcp_agentspawn.localplane [FILE OR FOLDER...]`.
 
 Builds the programs on first use, starts them, applies the manifests that are named, prints `export KUBECONFIG=...`
-for a second terminal, and runs until Ctrl-C. Nothing of it is left then.
+for a second terminal, and runs until Ctrl-C. Nothing of it is left then. With `--binaries-only` it only makes sure
+that the programs are there.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from mcp_agentspawn.localplane import (
     install,
 )
 
+BINARIES_ONLY = "--binaries-only"
+
 
 async def run(binaries: Binaries, files: list[Path]) -> None:
     """Run a control plane until this task is cancelled or a component dies."""
@@ -35,10 +38,13 @@ async def run(binaries: Binaries, files: list[Path]) -> None:
 
 def main() -> None:
     """Start, and end with 0 after Ctrl-C, 3 when there is no control plane to be had."""
+    arguments = sys.argv[1:]
     try:
         binaries = find_or_build()
+        if arguments == [BINARIES_ONLY]:
+            return
         with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-            asyncio.run(run(binaries, [Path(name) for name in sys.argv[1:]]))
+            asyncio.run(run(binaries, [Path(name) for name in arguments]))
     except (ControlPlaneUnavailable, ControlPlaneFailed, InstallFailed) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(3)

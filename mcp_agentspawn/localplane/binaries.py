@@ -1,7 +1,4 @@
-"""Where the control plane's programs come from: KUBEBUILDER_ASSETS, an earlier build, or `go build`.
-
-`python -m mcp_agentspawn.localplane.binaries` makes sure that they are there and prints their folder.
-"""
+"""Where the control plane's programs come from: KUBEBUILDER_ASSETS, an earlier build, or `go build`."""
 
 import os
 import sys
@@ -92,11 +89,3 @@ def _build(programs: list[str], source: Path, folder: Path, report: Report) -> N
 
 def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
-
-
-if __name__ == "__main__":
-    try:
-        binaries = find_or_build()
-    except ControlPlaneUnavailable as unavailable:
-        sys.exit(str(unavailable))
-    sys.stdout.write(f"{binaries.kube_apiserver.parent}\n")

@@ -190,3 +190,18 @@ def test_the_command_ends_with_3_when_a_manifest_is_refused(temporary: Path, tmp
         assert (process.returncode, output) == (3, "")
         assert "bad.yaml: ConfigMap Not_A_Name" in errors
     assert left_behind(temporary) == []
+
+
+def test_the_command_can_be_asked_for_the_binaries_only(temporary: Path) -> None:
+    with running_command(temporary, "--binaries-only") as process:
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, output, errors) == (0, "", "")
+    assert left_behind(temporary) == []
+
+
+def test_the_command_ends_with_3_when_there_are_no_binaries(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(temporary))
+    with running_command(temporary, "--binaries-only") as process:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 3
+        assert "KUBEBUILDER_ASSETS is set to" in errors
