@@ -52,17 +52,17 @@ class MemoryAgents:
         """See `core.ports.Agents.of_home`."""
         return [subagent_of(deepcopy(found)) for found in self._in(home)]
 
-    async def delete(self, root: Root, id_: str, uid: str) -> None:
+    async def delete(self, root: Root, id_: str, uid: str) -> bool:
         """See `core.ports.Agents.delete`."""
         self._permit(root)
         found = await self.get(root.home, id_)
         if found is not None and not is_of(found, root):
             raise Refused("forbidden.policy", "This agent belongs to another root.")
-        self._remove(root.home, id_, uid)
+        return self._remove(root.home, id_, uid)
 
-    async def expire(self, home: str, id_: str, uid: str) -> None:
+    async def expire(self, home: str, id_: str, uid: str) -> bool:
         """See `core.ports.Agents.expire`."""
-        self._remove(home, id_, uid)
+        return self._remove(home, id_, uid)
 
     def set_ready(self, home: str, id_: str) -> None:
         """Say that it is up, as kagent's controller would."""
@@ -102,13 +102,12 @@ class MemoryAgents:
     def _in(self, home: str) -> Iterable[Mapping[str, Any]]:
         return (found for (namespace, _), found in self._objects.items() if namespace == home)
 
-    def _remove(self, home: str, id_: str, uid: str) -> None:
+    def _remove(self, home: str, id_: str, uid: str) -> bool:
         found = self._objects.get((home, id_))
-        if found is None:
-            return
-        if found["metadata"]["uid"] != uid:
+        if found is not None and found["metadata"]["uid"] != uid:
             raise Conflict(f"The agent {id_} is another one by now.")
-        del self._objects[home, id_]
+        self._objects.pop((home, id_), None)
+        return True
 
 
 def _against_the_lock(root: Root, proposal: str, manifest: Manifest) -> str:

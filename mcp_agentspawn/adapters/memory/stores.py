@@ -5,9 +5,9 @@ from dataclasses import replace
 from itertools import count
 from typing import TypeVar
 
-from mcp_agentspawn.core.errors import Conflict, Missing
+from mcp_agentspawn.core.errors import Conflict, Missing, Refused
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import Phase, Proposal, Root
+from mcp_agentspawn.core.model import FINAL_PHASES, Phase, Proposal, Root
 from mcp_agentspawn.core.ports import Clock
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ class MemoryProposals:
         if stored is None:
             raise Missing(f"There is no proposal {proposal.id}.")
         self._expect(stored, proposal)
+        if stored.phase in FINAL_PHASES and phase != stored.phase:
+            raise Refused("invalid", f"The proposal {proposal.id} is {stored.phase} and stays so.")
         return self._keep(replace(stored, phase=phase, agent_uid=agent_uid or stored.agent_uid))
 
     async def delete(self, proposal: Proposal) -> None:

@@ -1,0 +1,58 @@
+"""Remembers answers for a few seconds, a bounded number of them, and asks the same question once at a time."""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, NamedTuple, TypeVar
+
+Question = TypeVar("Question", bound=Hashable)
+A = TypeVar("A")
+
+
+class _Known(NamedTuple, Generic[A]):
+    answer: A
+    asked_at: float
+
+
+class Answers(Generic[Question, A]):
+    """What was answered lately, least recently used first out. Failures are not remembered."""
+
+    def __init__(self, seconds: float, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """An answer is good for `seconds` from when its question was asked."""
+        self._seconds = seconds
+        self._most = most
+        self._clock = clock
+        self._known: OrderedDict[Question, _Known[A]] = OrderedDict()
+        self._asking: dict[Question, asyncio.Task[A]] = {}
+
+    async def get(self, question: Question, ask: Callable[[], Awaitable[A]], *, fresh: bool = False) -> A:
+        """Give the answer known, or the one that is on its way, or ask. `fresh`: ask now, whatever is known."""
+        known = self._known.get(question)
+        if not fresh and known is not None and self._clock() - known.asked_at < self._seconds:
+            self._known.move_to_end(question)
+            return known.answer
+        task = None if fresh else self._asking.get(question)
+        if task is None:
+            task = asyncio.create_task(self._asked(question, ask))
+            self._asking[question] = task
+            task.add_done_callback(lambda done: self._settle(question, done))
+        # Shielded: whoever gives up waiting must not take the answer from the others.
+        return await asyncio.shield(task)
+
+    async def _asked(self, question: Question, ask: Callable[[], Awaitable[A]]) -> A:
+        asked_at = self._clock()
+        answer = await ask()
+        known = self._known.get(question)
+        if known is None or known.asked_at <= asked_at:
+            self._known[question] = _Known(answer, asked_at)
+            self._known.move_to_end(question)
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return answer
+
+    def _settle(self, question: Question, task: asyncio.Task[A]) -> None:
+        if self._asking.get(question) is task:
+            del self._asking[question]
+        if not task.cancelled():
+            task.exception()  # seen, even if everybody who asked has gone

@@ -1,0 +1,75 @@
+"""Requests in JSON, answers as objects, refusals as our errors."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from mcp_agentspawn.adapters.kubernetes.errors import error_of, lost, read
+from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Call, Principal
+from mcp_agentspawn.adapters.kubernetes.transport import Answer
+from mcp_agentspawn.core.errors import Refused, Unavailable
+
+PAGE = 250
+MOST_PAGES = 200
+SUCCESS = range(200, 300)
+REQUEST_SECONDS = 5.0
+
+
+class Sends(Protocol):
+    """What a client needs of a transport."""
+
+    async def send(self, call: Call) -> Answer:
+        """See `transport.Transport.send`."""
+        ...
+
+
+class Client:
+    """One API server. Every request names whom it is made as; every failure is one of `core.errors.Upstream`."""
+
+    def __init__(self, transport: Sends) -> None:
+        self._transport = transport
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        as_: Principal,
+        query: Mapping[str, str] | None = None,
+        partial: bool = False,
+        asks: bool = False,
+        timeout_seconds: float = REQUEST_SECONDS,
+    ) -> dict[str, Any]:
+        """Send it and give the object that came back.
+
+        `asks`: although it is no GET, it changes nothing (a dry run, a review), so a lost answer is Unavailable.
+        """
+        changes = method != "GET" and not asks
+        call = Call(method, path, as_, _written(body), query or {}, changes, partial, timeout_seconds)
+        answer = await self._transport.send(call)
+        if answer.status not in SUCCESS:
+            raise error_of(method, answer.status, answer.body, changes=changes, retry_after=answer.retry_after)
+        found: Any = read(json.loads, answer.body, changes=changes)
+        if not isinstance(found, dict):
+            raise lost("The API server's answer is no object.", changes=changes)
+        return found
+
+    async def list(self, path: str, *, selector: str = "") -> list[dict[str, Any]]:
+        """All objects of a collection, read as the server in pages."""
+        items: list[dict[str, Any]] = []
+        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        for _ in range(MOST_PAGES):
+            page = await self.request("GET", path, as_=SERVER, query=query)
+            items += read(lambda answer: answer["items"], page)
+            query["continue"] = read(lambda answer: answer["metadata"].get("continue", ""), page)
+            if not query["continue"]:
+                return items
+        raise Unavailable("There are more objects than can be listed.")
+
+
+def _written(body: Mapping[str, Any] | None) -> bytes | None:
+    try:
+        return None if body is None else json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise Refused("invalid", "The object can not be written as JSON.") from error

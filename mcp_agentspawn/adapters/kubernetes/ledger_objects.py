@@ -1,0 +1,90 @@
+"""A ledger as a SpawnLedger object, and back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
+from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.errors import Missing
+from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open
+
+WRITES = "agentspawn.dev/writes"
+MOST_WRITES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLedger:
+    """A ledger as it was read or written. `version` is `""` when there is no object yet.
+
+    `writes` are the marks of the last writes, so that a writer whose answer was lost can tell whether it arrived.
+    """
+
+    ledger: Ledger
+    version: str = ""
+    writes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def name_of(root: str) -> str:
+    """`namespace.account` for `namespace/account`; a namespace has no dot, so two roots never share one."""
+    namespace, slash, account = root.partition("/")
+    if not (namespace and slash and account) or "." in namespace or "/" in account:
+        raise Missing(f"{root!r} is no root.")
+    return f"{namespace}.{account}"
+
+
+def stored_ledger_of(stored: Mapping[str, Any]) -> StoredLedger:
+    """Read a stored ledger."""
+    metadata = stored["metadata"]
+    kept = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
+    writes = kept.get("annotations", {}).get(WRITES, "").split()
+    return StoredLedger(ledger_of(stored["spec"]), metadata["resourceVersion"], tuple(writes), kept)
+
+
+def object_of(base: StoredLedger, ledger: Ledger, write: str) -> dict[str, Any]:
+    """Write what follows `base`, marked with this write."""
+    writes = " ".join([*base.writes, write][-MOST_WRITES:])
+    metadata = {
+        **base.metadata,
+        "name": name_of(ledger.root),
+        "namespace": SYSTEM_NAMESPACE,
+        "annotations": {**base.metadata.get("annotations", {}), WRITES: writes},
+    }
+    if base.version:
+        metadata["resourceVersion"] = base.version
+    return LEDGERS.object(metadata, spec=_spec(ledger))
+
+
+def ledger_of(spec: Mapping[str, Any]) -> Ledger:
+    """Read the sets of a ledger."""
+    return Ledger(
+        root=spec["root"],
+        open={key: Open(entry["proposal"], time_of(entry["until"])) for key, entry in spec["open"].items()},
+        live={id_: _live(entry) for id_, entry in spec["live"].items()},
+        used={id_: time_of(at) for id_, at in spec["used"].items()},
+        changes=tuple(Change(time_of(entry["at"]), entry["caller"]) for entry in spec["changes"]),
+        spawned=spec["spawned"],
+        audit={writer: Head(writer, head["sequence"], head["hash"]) for writer, head in spec["audit"].items()},
+    )
+
+
+def _live(entry: Mapping[str, Any]) -> Live:
+    return Live(time_of(entry["at"]), entry["nonce"], entry["request"], entry["parent"])
+
+
+def _spec(ledger: Ledger) -> dict[str, Any]:
+    return {
+        "root": ledger.root,
+        "open": {
+            key: {"proposal": entry.proposal, "until": text_of(entry.until)} for key, entry in ledger.open.items()
+        },
+        "live": {
+            id_: {"at": text_of(live.at), "nonce": live.nonce, "request": live.request, "parent": live.parent}
+            for id_, live in ledger.live.items()
+        },
+        "used": {id_: text_of(at) for id_, at in ledger.used.items()},
+        "changes": [{"at": text_of(change.at), "caller": change.caller} for change in ledger.changes],
+        "spawned": ledger.spawned,
+        "audit": {writer: {"sequence": head.sequence, "hash": head.hash} for writer, head in ledger.audit.items()},
+    }

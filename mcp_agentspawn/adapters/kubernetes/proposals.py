@@ -1,0 +1,160 @@
+"""Proposals as SubagentProposal objects: the spec is written once, the phase lives in the status."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.errors import read
+from mcp_agentspawn.adapters.kubernetes.objects import TREE, text_of, time_of
+from mcp_agentspawn.adapters.kubernetes.principals import SERVER
+from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.errors import Missing
+from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Root
+from mcp_agentspawn.core.ports import Clock
+
+ALL = PROPOSALS.collection(SYSTEM_NAMESPACE)
+STRICT = {"fieldValidation": "Strict"}
+
+
+class KubernetesProposals:
+    """SubagentProposals in the server's own namespace."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def create(self, proposal: Proposal) -> Proposal:
+        """See `core.ports.Proposals.create`."""
+        answer = await self._client.request("POST", ALL, object_of(proposal), as_=SERVER, query=STRICT)
+        return read(proposal_of, answer, changes=True)
+
+    async def get(self, id_: str) -> Proposal | None:
+        """See `core.ports.Proposals.get`."""
+        try:
+            return read(proposal_of, await self._client.request("GET", _path(id_), as_=SERVER))
+        except Missing:
+            return None
+
+    async def of_root(self, root: Root) -> Sequence[Proposal]:
+        """See `core.ports.Proposals.of_root`."""
+        found = await self._list(f"{TREE}={root.label}")
+        return [proposal for proposal in found if proposal.root == root.name]
+
+    async def all(self) -> Sequence[Proposal]:
+        """See `core.ports.Proposals.all`."""
+        return await self._list("")
+
+    async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
+        """See `core.ports.Proposals.mark`."""
+        status = {
+            "phase": phase,
+            "agentUid": agent_uid or proposal.agent_uid,
+            "reason": reason,
+            "changedAt": text_of(self._clock.now()),
+        }
+        # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
+        marked = PROPOSALS.object({**_named(proposal.id), "resourceVersion": proposal.version}, status=status)
+        answer = await self._client.request("PUT", _path(proposal.id, "status"), marked, as_=SERVER)
+        return read(proposal_of, answer, changes=True)
+
+    async def delete(self, proposal: Proposal) -> None:
+        """See `core.ports.Proposals.delete`."""
+        options = {"preconditions": {"resourceVersion": proposal.version}}
+        try:
+            await self._client.request("DELETE", _path(proposal.id), options, as_=SERVER)
+        except Missing:
+            return
+
+    async def _list(self, selector: str) -> list[Proposal]:
+        found = await self._client.list(ALL, selector=selector)
+        return read(lambda items: [proposal_of(item) for item in items], found)
+
+
+def object_of(proposal: Proposal) -> dict[str, Any]:
+    """Write a new proposal as an object."""
+    namespace, _, account = proposal.root.partition("/")
+    label = Root(namespace, account, proposal.home).label
+    return PROPOSALS.object({**_named(proposal.id), "labels": {TREE: label}}, spec=_spec(proposal))
+
+
+def proposal_of(stored: Mapping[str, Any]) -> Proposal:
+    """Read a stored proposal."""
+    metadata, spec, status = stored["metadata"], stored["spec"], stored.get("status") or {}
+    return Proposal(
+        id=metadata["name"],
+        root=spec["root"],
+        parent=spec.get("parent", ""),
+        home=spec["namespace"],
+        request=_request(spec),
+        template_hash=spec["templateHash"],
+        request_digest=spec["requestDigest"],
+        digest=spec["digest"],
+        risk=spec["risk"],
+        expires_at=time_of(spec["expiresAt"]),
+        manifest=spec["manifest"],
+        grant=_grant(spec["grant"]),
+        phase=status.get("phase", "proposed"),
+        agent_uid=status.get("agentUid", ""),
+        created_at=time_of(metadata["creationTimestamp"]),
+        version=metadata["resourceVersion"],
+    )
+
+
+def _spec(proposal: Proposal) -> dict[str, Any]:
+    request, grant = proposal.request, proposal.grant
+    return {
+        "root": proposal.root,
+        "parent": proposal.parent,
+        "namespace": proposal.home,
+        "template": request.template,
+        "templateHash": proposal.template_hash,
+        "purpose": request.purpose,
+        "parameters": dict(request.parameters),
+        "tools": list(request.tools),
+        "model": request.model,
+        "lifetimeSeconds": _seconds(request.lifetime),
+        "requestDigest": proposal.request_digest,
+        "digest": proposal.digest,
+        "risk": proposal.risk,
+        "expiresAt": text_of(proposal.expires_at),
+        "manifest": proposal.manifest,
+        "grant": {
+            "tools": list(grant.tools),
+            "models": list(grant.models),
+            "lifetimeSeconds": _seconds(grant.lifetime),
+            "depth": grant.depth,
+        },
+    }
+
+
+def _request(spec: Mapping[str, Any]) -> Request:
+    return Request(
+        template=spec["template"],
+        purpose=spec["purpose"],
+        parameters=spec.get("parameters", {}),
+        tools=tuple(spec.get("tools", ())),
+        model=spec["model"],
+        lifetime=timedelta(seconds=spec["lifetimeSeconds"]),
+    )
+
+
+def _grant(grant: Mapping[str, Any]) -> Grant:
+    return Grant(
+        tools=tuple(grant.get("tools", ())),
+        models=tuple(grant.get("models", ())),
+        lifetime=timedelta(seconds=grant["lifetimeSeconds"]),
+        depth=grant.get("depth", 0),
+    )
+
+
+def _seconds(duration: timedelta) -> int:
+    return int(duration.total_seconds())
+
+
+def _named(id_: str) -> dict[str, Any]:
+    return {"name": id_, "namespace": SYSTEM_NAMESPACE}
+
+
+def _path(id_: str, subresource: str = "") -> str:
+    return PROPOSALS.item(SYSTEM_NAMESPACE, id_, subresource)

@@ -1,0 +1,49 @@
+"""The kinds of object that we talk to the API server about, and their paths."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from mcp_agentspawn.core.errors import Missing
+
+SYSTEM_NAMESPACE = "agentspawn-system"
+NO_NAMES = frozenset({"", ".", ".."})
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind of one group and version, by its plural."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    def collection(self, namespace: str = "") -> str:
+        """The path of all objects in a namespace, or of all there are of a kind without namespaces."""
+        place = f"/namespaces/{_segment(namespace)}" if namespace else ""
+        return f"/apis/{self.group}/{self.version}{place}/{self.plural}"
+
+    def item(self, namespace: str, name: str, subresource: str = "") -> str:
+        """The path of one object. Raises Missing for what can be no object's name, so that none leaves its place."""
+        return f"{self.collection(namespace)}/{_segment(name)}" + (f"/{subresource}" if subresource else "")
+
+    def object(self, metadata: dict[str, Any], **parts: Any) -> dict[str, Any]:
+        """An object of this kind."""
+        return {"apiVersion": f"{self.group}/{self.version}", "kind": self.kind, "metadata": metadata, **parts}
+
+
+AGENTS = Resource("kagent.dev", "v1alpha2", "agents", "Agent")
+MODEL_CONFIGS = Resource("kagent.dev", "v1alpha2", "modelconfigs", "ModelConfig")
+TOOL_SERVERS = Resource("kagent.dev", "v1alpha2", "remotemcpservers", "RemoteMCPServer")
+PROPOSALS = Resource("agentspawn.dev", "v1alpha1", "subagentproposals", "SubagentProposal")
+LEDGERS = Resource("agentspawn.dev", "v1alpha1", "spawnledgers", "SpawnLedger")
+DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")
+
+
+def _segment(text: str) -> str:
+    if text in NO_NAMES:
+        raise Missing(f"{text!r} is no object's name.")
+    return quote(text, safe="")

@@ -1,0 +1,69 @@
+"""Every port on one API server, through one pool of connections."""
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from mcp_agentspawn.adapters.kubernetes.access import KubernetesAccess
+from mcp_agentspawn.adapters.kubernetes.agents import KubernetesAgents
+from mcp_agentspawn.adapters.kubernetes.canary import Canary
+from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.clock import SystemClock
+from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
+from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens
+from mcp_agentspawn.adapters.kubernetes.inventory import KubernetesInventory
+from mcp_agentspawn.adapters.kubernetes.ledgers import KubernetesLedgers
+from mcp_agentspawn.adapters.kubernetes.principals import Gate
+from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals
+from mcp_agentspawn.adapters.kubernetes.transport import Transport
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.ports import Clock
+
+
+class KubernetesWorld:
+    """The ports, all on one client."""
+
+    def __init__(
+        self,
+        client: Client,
+        roots: Iterable[Root],
+        *,
+        legacy_accounts: Collection[str] = (),
+        clock: Clock | None = None,
+    ) -> None:
+        """`legacy_accounts`: see `KubernetesTokens`."""
+        self.roots: Sequence[Root] = tuple(roots)
+        self.clock: Clock = clock or SystemClock()
+        self.agents = KubernetesAgents(client)
+        self.proposals = KubernetesProposals(client, self.clock)
+        self.ledgers = KubernetesLedgers(client)
+        self.inventory = KubernetesInventory(client)
+        self.access = KubernetesAccess(client)
+        self.tokens = KubernetesTokens(client, legacy_accounts)
+        self.canary = Canary(client, (root.home for root in self.roots))
+
+    async def problems(self) -> Sequence[str]:
+        """What keeps this world from being ready; never raises."""
+        return await self.canary.problems()
+
+
+@asynccontextmanager
+async def connect(
+    roots: Iterable[Root],
+    *,
+    kubeconfig: Path | None = None,
+    legacy_accounts: Collection[str] = (),
+    clock: Clock | None = None,
+) -> AsyncIterator[KubernetesWorld]:
+    """Reach the cluster of `kubeconfig`, or the one around this pod, or what KUBECONFIG says. Raises ConfigError.
+
+    Only the virtual users of `roots` are ever written as. Leaving waits for ledger changes that are on their way.
+    """
+    listed = tuple(roots)
+    credentials = await load_credentials(kubeconfig)
+    async with Transport(credentials, Gate(listed)) as transport:
+        world = KubernetesWorld(Client(transport), listed, legacy_accounts=legacy_accounts, clock=clock)
+        try:
+            yield world
+        finally:
+            await world.ledgers.close()
