@@ -1,0 +1,151 @@
+"""An MCP edge on a free port, over the memory world, and clients for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import httpx2
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from mcp_agentspawn.core.ports import Account
+from mcp_agentspawn.operations.answers import Answer
+from mcp_agentspawn.server.calls import Calls
+from mcp_agentspawn.server.health import Health, Part
+from mcp_agentspawn.server.http import DrainingServer, Edge, application, http_server, listen
+from mcp_agentspawn.server.slowing import RefusalBuckets
+from mcp_agentspawn.server.tools import TOOLS, Run, Tool, tool
+from tests.builders import Bench, bench
+
+ERAS = ("legacy", "2026-07-28")
+LEGACY = {"mcp-protocol-version": "2025-11-25", "accept": "application/json", "content-type": "application/json"}
+
+
+@dataclass
+class CountingMeter:
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    def called(self, tool: str, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.calls.append((tool, outcome))
+
+
+@dataclass
+class RunningEdge:
+    """A served edge. `tokens` are the memory world's; `token` belongs to the root agents/orchestrator."""
+
+    url: str
+    bench: Bench
+    calls: Calls
+    health: Health
+    server: DrainingServer
+    meter: CountingMeter
+    token: str
+    ended: "asyncio.Task[None]"
+
+    @property
+    def base(self) -> str:
+        return self.url.removesuffix("/mcp")
+
+    async def stop(self) -> None:
+        self.server.should_exit = True
+        await self.ended
+
+
+def probe(run: Run, **kinds: bool) -> Tool:
+    """A tool of the test's own."""
+    return tool(run, "A probe", Answer, **kinds)
+
+
+@asynccontextmanager
+async def serving(
+    tools: Sequence[Tool] = TOOLS,
+    *,
+    over: Bench | None = None,
+    parts: dict[str, Part] | None = None,
+    tokens: Any = None,
+    world: str = "",
+    answer_within_seconds: float = 10.0,
+    allowed_origins: Sequence[str] = (),
+) -> AsyncIterator[RunningEdge]:
+    over = over or bench()
+    meter = CountingMeter()
+    refusals = RefusalBuckets(monotonic=lambda: 0.0)
+    calls = Calls(over.services, meter, tools, refusals=refusals, answer_within_seconds=answer_within_seconds)
+    health = Health(parts or {})
+    listener = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+    hosts = ["127.0.0.1:*", "agents.example.com"]
+    edge = Edge(
+        calls, tokens or over.world.tokens, health, url, "https://issuer.example.com", hosts, allowed_origins, world
+    )
+    server = http_server(application(edge), health)
+    ended = asyncio.create_task(server.serve(sockets=[listener]))
+    token = over.world.tokens.issue("agents", "orchestrator")
+    running = RunningEdge(url, over, calls, health, server, meter, token, ended)
+    try:
+        await _started(server, ended)
+        yield running
+    finally:
+        await running.stop()
+
+
+async def _started(server: DrainingServer, ended: "asyncio.Task[None]") -> None:
+    async with asyncio.timeout(10):
+        while not server.started:
+            assert not ended.done(), "the server ended at once"
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def client(edge: RunningEdge, era: str = "legacy", token: str | None = "") -> AsyncIterator[Client]:
+    """The SDK's client in one era; token None is anonymous."""
+    headers = {} if token is None else {"X-Agentspawn-Token": token or edge.token}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        Client(streamable_http_client(edge.url, http_client=http), mode=era) as session,
+    ):
+        yield session
+
+
+def message(method: str = "tools/list", **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+def a_call(name: str, **arguments: Any) -> dict[str, Any]:
+    return message("tools/call", name=name, arguments=arguments)
+
+
+async def post(edge: RunningEdge, body: Any, **headers: str) -> httpx.Response:
+    """One raw POST in the legacy era; underscores in header names become hyphens."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with httpx.AsyncClient(timeout=30) as http:
+        return await http.post(edge.url, json=body, headers=LEGACY | named)
+
+
+async def call(edge: RunningEdge, name: str, **arguments: Any) -> dict[str, Any]:
+    """Call a tool as the root and give back the structured answer."""
+    response = await post(edge, a_call(name, **arguments), x_agentspawn_token=edge.token)
+    structured: dict[str, Any] = response.json()["result"]["structuredContent"]
+    return structured
+
+
+def codes(answer: dict[str, Any]) -> list[str]:
+    return [reason["code"] for reason in answer["reasons"]]
+
+
+@dataclass
+class FakeTokens:
+    """A verifier that answers what the test says, or raises it."""
+
+    says: Account | Exception | None = None
+    asked: list[str] = field(default_factory=list)
+
+    async def caller(self, token: str) -> Account | None:
+        self.asked.append(token)
+        if isinstance(self.says, Exception):
+            raise self.says
+        return self.says

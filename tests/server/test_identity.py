@@ -1,0 +1,197 @@
+"""Who calls, over real HTTP: every form of credential, good and bad, on every method."""
+
+import asyncio
+import random
+from typing import Any
+
+import httpx
+import pytest
+from mcp.client.client import Client
+
+from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.ports import Account
+from mcp_agentspawn.operations.answers import Answer
+from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.server.tools import TOOLS
+from tests.builders import bench
+from tests.server.edges import (
+    ERAS,
+    LEGACY,
+    FakeTokens,
+    RunningEdge,
+    a_call,
+    client,
+    codes,
+    message,
+    post,
+    probe,
+    serving,
+)
+
+INITIALIZE = message(
+    "initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo={"name": "test", "version": "1"}
+)
+REQUESTS = [message(), INITIALIZE, a_call("list_templates")]
+
+
+async def whoami(services: Services, caller: Caller) -> Answer:  # noqa: ARG001 - a tool's shape
+    """Say who calls."""
+    await asyncio.sleep(0)
+    return Answer(next_step=caller.root.name)
+
+
+async def raw(edge: RunningEdge, headers: list[tuple[str, str]], body: Any = None) -> httpx.Response:
+    async with httpx.AsyncClient() as http:
+        return await http.post(edge.url, json=body or message(), headers=[*LEGACY.items(), *headers])
+
+
+@pytest.mark.parametrize("body", REQUESTS, ids=lambda body: body["method"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("X-Agentspawn-Token", "wrong")],
+        [("X-Agentspawn-Token", "")],
+        [("Authorization", "Bearer wrong")],
+        [("Authorization", "Bearer")],
+        [("Authorization", "")],
+        [("Authorization", "Basic GOOD")],
+        [("Authorization", "GOOD")],
+        [("Authorization", "Bearer GOOD GOOD")],
+        [("Authorization", "Bearer GOOD"), ("X-Agentspawn-Token", "GOOD")],
+        [("Authorization", "Bearer GOOD"), ("Authorization", "Bearer GOOD")],
+        [("X-Agentspawn-Token", "GOOD"), ("X-Agentspawn-Token", "GOOD")],
+        [("X-Agentspawn-Token", "GOOD, GOOD")],
+        [("X-Agentspawn-Token", "GOOD\u00e9")],
+        [("X-Agentspawn-Token", "x" * (16 * 1024 + 1))],
+    ],
+    ids=str,
+)
+async def test_a_bad_credential_is_unauthorized_on_any_request(
+    edge: RunningEdge, body: Any, headers: list[tuple[str, str]]
+) -> None:
+    shown = [(name, value.replace("GOOD", edge.token)) for name, value in headers]
+    sent = [(name.encode(), value.encode("latin-1")) for name, value in [*LEGACY.items(), *shown]]
+    async with httpx.AsyncClient() as http:
+        response = await http.post(
+            edge.url, json=body, headers=[*((n.encode(), v.encode()) for n, v in LEGACY.items()), *latin]
+        )
+
+    assert response.status_code == 401
+    metadata = f'resource_metadata="{edge.base}/.well-known/oauth-protected-resource/mcp"'
+    assert metadata in response.headers["www-authenticate"]
+    assert response.headers["www-authenticate"].startswith("Bearer ")
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("X-Agentspawn-Token", "{}"),
+        ("x-agentspawn-token", "{}"),
+        ("Authorization", "Bearer {}"),
+        ("authorization", "bearer {}"),
+        ("AUTHORIZATION", "BEARER   {}"),
+    ],
+)
+async def test_a_good_credential_is_known_in_each_of_its_forms(edge: RunningEdge, name: str, form: str) -> None:
+    response = await raw(edge, [(name, form.format(edge.token))], a_call("list_templates"))
+
+    assert response.json()["result"]["structuredContent"]["outcome"] == "allowed"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_without_a_credential_one_can_look_but_not_call(edge: RunningEdge, era: str) -> None:
+    async with client(edge, era, token=None) as session:
+        listed = await session.list_tools()
+        answered = [await session.call_tool(tool.name, {}) for tool in listed.tools]
+
+    assert len(listed.tools) == len(TOOLS)
+    for answer in answered:
+        assert answer.is_error
+        assert answer.structured_content is not None
+        assert codes(answer.structured_content) == ["identity.missing"]
+
+
+async def test_an_account_that_is_no_root_is_refused(edge: RunningEdge) -> None:
+    token = edge.bench.world.tokens.issue("agents", "somebody")
+    listed = await post(edge, message(), x_agentspawn_token=token)
+    answered = await post(edge, a_call("list_templates"), x_agentspawn_token=token)
+
+    assert len(listed.json()["result"]["tools"]) == len(TOOLS)
+    assert codes(answered.json()["result"]["structuredContent"]) == ["identity.unknown_root"]
+
+
+async def test_the_same_account_name_in_another_namespace_is_nobody(edge: RunningEdge) -> None:
+    token = edge.bench.world.tokens.issue("subagents", "orchestrator")
+    answered = await post(edge, a_call("list_templates"), x_agentspawn_token=token)
+
+    assert codes(answered.json()["result"]["structuredContent"]) == ["identity.unknown_root"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("no answer"), TimeoutError()], ids=["unavailable", "timeout"])
+async def test_a_verifier_that_can_not_answer_is_no_verdict(error: Exception) -> None:
+    tokens = FakeTokens(error)
+    async with serving(tokens=tokens) as edge:
+        response = await post(edge, message(), x_agentspawn_token="abc")
+
+    assert response.status_code == 503
+    assert tokens.asked == ["abc"]
+
+
+async def test_a_malformed_credential_is_never_sent_on_to_be_verified() -> None:
+    tokens = FakeTokens(Account("agents", "orchestrator", "uid"))
+    async with serving(tokens=tokens) as edge:
+        refused = [await raw(edge, [("Authorization", value)]) for value in ("Basic abc", "Bearer a b", "Bearer")]
+
+    assert [response.status_code for response in refused] == [401, 401, 401]
+    assert tokens.asked == []
+
+
+async def test_nobody_can_name_a_caller_but_by_a_credential(edge: RunningEdge) -> None:
+    body = a_call("list_templates")
+    body["params"]["_meta"] = {"caller": "agents/orchestrator", "agentspawn.caller": "agents/orchestrator"}
+    named = {"x_forwarded_user": "agents/orchestrator", "impersonate_user": "x", "agentspawn_caller": "x"}
+    answered = await post(edge, body, **named)
+
+    assert codes(answered.json()["result"]["structuredContent"]) == ["identity.missing"]
+
+
+async def test_the_metadata_says_where_tokens_come_from(edge: RunningEdge) -> None:
+    async with httpx.AsyncClient() as http:
+        documents = [
+            (await http.get(edge.base + path)).json()
+            for path in ("/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource")
+        ]
+
+    assert documents[0] == documents[1]
+    assert documents[0]["resource"] == edge.url
+    assert documents[0]["authorization_servers"] == ["https://issuer.example.com"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_thousand_concurrent_callers_are_each_themselves(era: str) -> None:
+    roots = [Root("agents", f"root-{number}", "subagents") for number in range(10)]
+    over = bench()
+    over = type(over)(**(vars(over) | {"services": with_roots(over.services, roots)}))
+    tokens = {root.name: over.world.tokens.issue("agents", root.account) for root in roots}
+    async with serving([probe(whoami)], over=over) as edge:
+        said = await asyncio.gather(*(ask_often(edge, era, token, 100) for token in tokens.values()))
+
+    assert said == [{name} for name in tokens]
+
+
+def with_roots(services: Services, roots: list[Root]) -> Services:
+    return Services(**{name: getattr(services, name) for name in Services.__slots__ if name != "roots"}, roots=roots)
+
+
+async def ask_often(edge: RunningEdge, era: str, token: str, times: int) -> set[str]:
+    async with client(edge, era, token=token) as session:
+        return set(await asyncio.gather(*(ask_once(session) for _ in range(times))))
+
+
+async def ask_once(session: Client) -> str:
+    await asyncio.sleep(random.random() / 100)  # noqa: S311 - only mixes the order
+    answered = await session.call_tool("whoami", {})
+    assert answered.structured_content is not None
+    said: str = answered.structured_content["next_step"]
+    return said
