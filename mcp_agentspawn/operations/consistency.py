@@ -1,0 +1,82 @@
+"""Do templates and policies fit together? What each file alone can not tell."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Literal
+
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.guards.manifest import RESERVED_SERVERS
+
+OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
+ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """What does not fit: the kind of file, its name, the part of it, and why."""
+
+    kind: Literal["template", "policy"]
+    name: str
+    path: Path
+    message: str
+
+
+def misfits(templates: Mapping[str, Template], policies: Mapping[str, Policy]) -> list[Misfit]:
+    """Everything that does not fit; nothing of it makes anything unsafe, but something will always be refused."""
+    found = [misfit for name, template in templates.items() for misfit in _of_template(name, template, policies)]
+    found += [misfit for name, policy in policies.items() for misfit in _of_policy(name, policy, templates)]
+    return [*found, *overlaps(policies)]
+
+
+def overlaps(policies: Mapping[str, Policy]) -> list[Misfit]:
+    """Callers that two policies match: such a caller is refused everything."""
+    return [
+        misfit for name, other in permutations(sorted(policies), 2) for misfit in _matched_too(name, other, policies)
+    ]
+
+
+def _matched_too(name: str, other: str, policies: Mapping[str, Policy]) -> Iterator[Misfit]:
+    """What a policy shares with another; what both name is said of the later one only."""
+    callers, others = policies[name].callers, policies[other].callers
+    for index, namespace in enumerate(callers.namespaces):
+        if name > other and namespace in others.namespaces:
+            yield Misfit("policy", name, ("callers", "namespaces", index), f"policy {other} matches it, too")
+    for index, account in enumerate(callers.service_accounts):
+        named = name > other and account in others.service_accounts
+        if named or account.partition("/")[0] in others.namespaces:
+            yield Misfit("policy", name, ("callers", "service_accounts", index), f"policy {other} matches it, too")
+
+
+def _of_template(name: str, template: Template, policies: Mapping[str, Policy]) -> Iterator[Misfit]:
+    if not any(name in policy.template.allow for policy in policies.values()):
+        yield Misfit("template", name, (), "no policy allows this template")
+    for index, model in enumerate(template.models):
+        if not OBJECT_NAME.match(model):
+            yield Misfit("template", name, ("models", index), "no ModelConfig can have this name")
+    for server in template.tools:
+        if not OBJECT_NAME.match(server):
+            yield Misfit("template", name, ("tools", server), "no RemoteMCPServer can have this name")
+        elif server in RESERVED_SERVERS:
+            yield Misfit("template", name, ("tools", server), "this server is never given to a subagent")
+
+
+def _of_policy(name: str, policy: Policy, templates: Mapping[str, Template]) -> Iterator[Misfit]:
+    for index, account in enumerate(policy.callers.service_accounts):
+        if not ACCOUNT.match(account):
+            yield Misfit("policy", name, ("callers", "service_accounts", index), "must be namespace/account")
+    for index, allowed in enumerate(policy.template.allow):
+        path = ("template", "allow", index)
+        if allowed not in templates:
+            yield Misfit("policy", name, path, "there is no such template")
+            continue
+        tools = sum(len(rule.default) for rule in templates[allowed].tools.values())
+        if tools > policy.manifest.most_tools:
+            message = (
+                f"the template gives {tools} tools by default, and manifest.most_tools is {policy.manifest.most_tools}"
+            )
+            yield Misfit("policy", name, path, message)
