@@ -29,7 +29,7 @@ CODES = {
 }
 DENIALS = {
     "forbidden.policy": re.compile(r"ValidatingAdmissionPolicy '"),
-    "forbidden.quota": re.compile(r"exceeded quota: "),
+    "forbidden.quota": re.compile(r"exceeded quota: |status unknown for quota: "),
     "forbidden.rbac": re.compile(r'User "[^"]*" cannot '),
 }
 # `field: Invalid value: "what was sent": why`; the value is Go-quoted, a number, or too complicated to cut out.
