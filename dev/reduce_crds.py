@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script, no package
 """Makes dev/kagent-crds from kagent's own CRDs: the same schemas without descriptions and without most of the pod spec.
 
 Usage: python dev/reduce_crds.py FOLDER, where FOLDER has kagent's `kagent.dev_<plural>.yaml`.
@@ -10,7 +11,6 @@ from typing import Any
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TARGET = Path(__file__).parent / "kagent-crds"
 VERSIONS = {"agents": ("v1alpha1", "v1alpha2"), "modelconfigs": ("v1alpha2",), "remotemcpservers": ("v1alpha2",)}
 Schema = dict[str, Any]
@@ -54,7 +54,9 @@ def _version(version: Mapping[str, Any]) -> dict[str, Any]:
         spec = schema["properties"]["spec"]
         spec["properties"] = {key: spec["properties"][key] for key in OLDER_SPEC}
         schema["properties"].pop("status", None)
-    columns = [{k: v for k, v in column.items() if k != "description"} for column in version["additionalPrinterColumns"]]
+    columns = [
+        {k: v for k, v in column.items() if k != "description"} for column in version["additionalPrinterColumns"]
+    ]
     if version["name"] == "v1alpha1":
         columns = [column for column in columns if column["jsonPath"].startswith(".spec")]
     return {**version, "additionalPrinterColumns": columns, "schema": {"openAPIV3Schema": schema}}
@@ -74,7 +76,7 @@ def _schema(schema: Mapping[str, Any], name: str) -> Schema:
 def main(source: Path) -> None:
     """Write one file for each kind."""
     for plural in VERSIONS:
-        crd = yaml.load((source / f"kagent.dev_{plural}.yaml").read_text(encoding="utf-8"), LOADER)
+        crd = yaml.safe_load((source / f"kagent.dev_{plural}.yaml").read_text(encoding="utf-8"))
         text = yaml.safe_dump(reduce_crd(crd), sort_keys=False, width=120)
         (TARGET / f"{plural}.yaml").write_text(f"{_header(plural)}---\n{text}", encoding="utf-8")
 

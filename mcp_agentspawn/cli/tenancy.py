@@ -1,0 +1,132 @@
+"""A namespace of subagents beside the first one: the rights, policies and limits that deploy/ gives to `subagents`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Manifest = dict[str, Any]
+Section = tuple[str, list[Manifest]]
+
+SYSTEM = "agentspawn-system"
+DEFAULT_NAMESPACE = "subagents"
+ORCHESTRATORS = "agents"
+CANARY = f"agentspawn:{SYSTEM}:canary"
+MOST_AGENTS = "40"
+PRIVATE_NETWORKS = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+RBAC = "rbac.authorization.k8s.io"
+ALL_AGENTS = {"apiGroups": ["kagent.dev"], "apiVersions": ["*"], "operations": ["*"], "resources": ["agents"]}
+
+
+def tenancy(namespace: str, *, constrained: bool) -> list[Section]:
+    """List what a namespace of subagents needs before anybody spawns into it; the policies are bound first."""
+    bindings = [_binding(policy, namespace) for policy in ("lock", "shape", "reserved")]
+    metadata = named("v1", "Namespace", namespace)
+    metadata["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
+    rights = [*_reading(namespace), *(_impersonating(namespace) if constrained else ()), *_canary(namespace)]
+    return [
+        ("Where its subagents live, and what the API server refuses there.", [metadata]),
+        ("The policies of deploy/, for this namespace.", [*bindings, kin_binding(namespace, exclude_agents=True)]),
+        ("The sum of all roots.", [_quota(namespace)]),
+        ("What a subagent reaches, and who reaches it. Adapt: DNS, kagent, tools, models.", _network(namespace)),
+        ("What the server may do here, and the canary that shows that the lock acts.", rights),
+    ]
+
+
+def kin_binding(namespace: str, *, exclude_agents: bool = False) -> Manifest:
+    """Bind `kin`; in a namespace of subagents without Agents, which are the lock's and the shape's."""
+    binding = _binding("kin", namespace)
+    if exclude_agents:
+        binding["spec"]["matchResources"]["excludeResourceRules"] = [ALL_AGENTS]
+    return binding
+
+
+def named(version: str, kind: str, name: str, namespace: str = "") -> Manifest:
+    """Begin a manifest."""
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    labels = {"app.kubernetes.io/part-of": "agentspawn"}
+    return {"apiVersion": version, "kind": kind, "metadata": {**metadata, "labels": labels}}
+
+
+def server_account() -> Mapping[str, str]:
+    """The server, as a subject of RBAC."""
+    return {"kind": "ServiceAccount", "name": "agentspawn", "namespace": SYSTEM}
+
+
+def grant(
+    name: str, rules: Sequence[Mapping[str, Any]], subject: Mapping[str, str], namespace: str = ""
+) -> Iterator[Manifest]:
+    """Give a subject these rights, in one namespace or, without one, in the cluster."""
+    kind = "Role" if namespace else "ClusterRole"
+    group = {} if subject["kind"] == "ServiceAccount" else {"apiGroup": RBAC}
+    yield named(f"{RBAC}/v1", kind, name, namespace) | {"rules": list(rules)}
+    yield named(f"{RBAC}/v1", f"{kind}Binding", name, namespace) | {
+        "roleRef": {"apiGroup": RBAC, "kind": kind, "name": name},
+        "subjects": [{**group, **subject}],
+    }
+
+
+def _binding(policy: str, namespace: str) -> Manifest:
+    version = "admissionregistration.k8s.io/v1"
+    names = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": [namespace]}]
+    return named(version, "ValidatingAdmissionPolicyBinding", f"agentspawn-{policy}-{namespace}") | {
+        "spec": {
+            "policyName": f"agentspawn-{policy}",
+            "validationActions": ["Deny", "Audit"],
+            "matchResources": {"namespaceSelector": {"matchExpressions": names}},
+        }
+    }
+
+
+def _reading(namespace: str) -> Iterator[Manifest]:
+    look = ["get", "list", "watch"]
+    rules = [
+        {"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": [*look, "delete"]},
+        {"apiGroups": ["kagent.dev"], "resources": ["modelconfigs", "remotemcpservers"], "verbs": look},
+    ]
+    return grant("agentspawn-server", rules, server_account(), namespace)
+
+
+def _impersonating(namespace: str) -> Iterator[Manifest]:
+    verbs = ["impersonate-on:user-info:create", "impersonate-on:user-info:delete"]
+    rules = [{"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": verbs}]
+    return grant("agentspawn-impersonation", rules, server_account(), namespace)
+
+
+def _canary(namespace: str) -> Iterator[Manifest]:
+    rules = [{"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["create"]}]
+    return grant("agentspawn-canary", rules, {"kind": "User", "name": CANARY}, namespace)
+
+
+def _quota(namespace: str) -> Manifest:
+    return named("v1", "ResourceQuota", "agentspawn", namespace) | {
+        "spec": {"hard": {"count/agents.kagent.dev": MOST_AGENTS}}
+    }
+
+
+def _network(namespace: str) -> list[Manifest]:
+    dns = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    controller = {"app.kubernetes.io/name": "kagent", "app.kubernetes.io/component": "controller"}
+    public = {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE_NETWORKS)}}
+    rules: dict[str, dict[str, Any]] = {
+        "default-deny": {"policyTypes": ["Ingress", "Egress"]},
+        "from-agentspawn": {
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [_pods(SYSTEM)], "ports": [{"protocol": "TCP", "port": 8080}]}],
+        },
+        "to-dns": _egress(_pods("kube-system", {"k8s-app": "kube-dns"}), dns),
+        "to-kagent": _egress(_pods("kagent", controller), [{"protocol": "TCP", "port": 8083}]),
+        "to-tools": _egress(_pods("tools"), [{"protocol": "TCP", "port": 8084}]),
+        "to-models": _egress(public, [{"protocol": "TCP", "port": 443}]),
+    }
+    return [
+        named("networking.k8s.io/v1", "NetworkPolicy", name, namespace) | {"spec": {"podSelector": {}, **rule}}
+        for name, rule in rules.items()
+    ]
+
+
+def _egress(to: Mapping[str, Any], ports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"policyTypes": ["Egress"], "egress": [{"to": [to], "ports": list(ports)}]}
+
+
+def _pods(namespace: str, labels: Mapping[str, str] | None = None) -> dict[str, Any]:
+    selector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    return selector | ({"podSelector": {"matchLabels": dict(labels)}} if labels else {})
