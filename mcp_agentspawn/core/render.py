@@ -18,6 +18,7 @@ from mcp_agentspawn.core.model import (
     Skill,
     ToolSelection,
 )
+from mcp_agentspawn.core.parameters import is_free_text
 from mcp_agentspawn.core.placeholders import Placeholder, parse
 from mcp_agentspawn.core.template import Template
 
@@ -74,9 +75,7 @@ def fill(text: str, request: Request, template: Template) -> str:
 def _value(name: str, request: Request, template: Template) -> str:
     schema = template.parameters["properties"][name]
     value = request.parameters.get(name, NOT_GIVEN)
-    if schema["type"] != "string":
-        return _inline(value)
-    return str(value) if "enum" in schema else _fenced(name, str(value))
+    return _fenced(name, str(value)) if is_free_text(schema) else _inline(value)
 
 
 def _inline(value: Scalar) -> str:

@@ -25,6 +25,7 @@ EXPIRED = Reason("proposal.expired", "The proposal's time is over.")
 LAPSED = Reason("proposal.lapsed", "The proposal was withdrawn or given up.")
 SPENT = Reason("proposal.spent", "The proposal's one subagent has been made, and is gone.")
 DRIFTED = Reason("proposal.template_changed", "The template is no longer what was rendered.", "template")
+REBUILT = Reason("proposal.manifest_changed", "This server no longer makes such manifests.")
 TAKEN = Reason("proposal.name_taken", "Another object bears the name of this subagent.")
 HELD = Decision((Finding("proposal", Allow()),))
 
@@ -75,7 +76,11 @@ async def _judge(services: Services, caller: Caller, stored: Proposal) -> Applie
     if template.hash != stored.template_hash:
         return await _stale(services, caller, stored, DRIFTED)
     manifest = json.loads(stored.manifest)
-    rendered = Rendered(caller, stored.request, template, stored.id, services.kind.read(manifest), manifest)
+    try:
+        agent = services.kind.read(manifest)
+    except Refused:
+        return await _stale(services, caller, stored, REBUILT)
+    rendered = Rendered(caller, stored.request, template, stored.id, agent, manifest)
     case = Case(services, caller, policy, stored, secrets.token_hex(8), facts.now)
     judged = await _decide(case, rendered)
     if judged.outcome == "allowed":

@@ -91,9 +91,8 @@ def _offer(template: Template) -> TemplateOffer:
 
 def _parameters(template: Template) -> tuple[str, ...]:
     required = template.parameters.get("required", [])
-    return tuple(
-        _line(name, schema, required=name in required) for name, schema in template.parameters["properties"].items()
-    )
+    properties = template.parameters.get("properties", {})
+    return tuple(_line(name, schema, required=name in required) for name, schema in properties.items())
 
 
 def _line(name: str, schema: dict[str, object], *, required: bool) -> str:

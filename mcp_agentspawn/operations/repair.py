@@ -45,11 +45,12 @@ async def repair(services: Services) -> Sequence[Action]:
 async def _read(services: Services) -> World:
     homes = sorted({root.home for root in services.roots})
     agents = [agent for found in await asyncio.gather(*map(services.agents.of_home, homes)) for agent in found]
-    proposals = await services.proposals.all()
-    known = {root.name for root in services.roots} | {proposal.root for proposal in proposals}
-    names = sorted(known | {_root_of(agent) for agent in agents} | set(await services.ledgers.roots()))
+    proposals = [proposal for proposal in await services.proposals.all() if proposal.home in homes]
+    # Nothing is concluded about a root whose namespace was not read: its agents may well stand there.
+    names = {root.name for root in services.roots} | {proposal.root for proposal in proposals}
+    names |= {name for name in map(_root_of, agents) if name}
     now = services.clock.now()
-    ledgers = [(await services.ledgers.look(name, fresh=True)).pruned(now) for name in names if name]
+    ledgers = [(await services.ledgers.look(name, fresh=True)).pruned(now) for name in sorted(names)]
     return World(agents, proposals, ledgers)
 
 

@@ -1,0 +1,135 @@
+"""Small, complete values for tests: say only what the test is about."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mcp_agentspawn.adapters.kagent import KagentAgent
+from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.core.ledger import Head
+from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.request import Ask
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.services import Rules, Services
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ROOT = Root("agents", "orchestrator", "subagents")
+OTHER = Root("agents", "other", "subagents")
+CALLER = Caller(ROOT)
+
+RESEARCHER: dict[str, Any] = {
+    "description": "Answers one question from the web, with sources.",
+    "keywords": ["research", "sources"],
+    "risk": "low",
+    "lifetime": {"default": "30m", "most": "4h"},
+    "parameters": {
+        "type": "object",
+        "required": ["topic"],
+        "properties": {
+            "topic": {"type": "string", "minLength": 3, "maxLength": 200, "description": "What to look into"},
+            "language": {"type": "string", "enum": ["English", "German"], "default": "English"},
+            "depth": {"type": "integer", "minimum": 1, "maximum": 5, "default": 2},
+            "share": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.5},
+            "strict": {"type": "boolean", "default": False},
+            "notes": {"type": "string", "maxLength": 100},
+        },
+    },
+    "models": ["default-model-config", "fast-model-config"],
+    "tools": {"web-search": {"allow": ["search", "fetch"], "default": ["search"], "ask_first": ["fetch"]}},
+    "agent": {
+        "description": "Researches in ${language}",
+        "instructions": "Answer in ${language}, ${depth} deep, ${share}, ${strict}, $${kept}.\n${topic}\n${notes}\n",
+        "skills": [{"id": "research", "name": "Research", "description": "In ${language}", "tags": ["research"]}],
+        "compaction": {"after_tokens": 12000, "keep_events": 10},
+    },
+}
+
+
+def template(name: str = "researcher", **changes: Any) -> Template:
+    return Template.named(name, RESEARCHER | changes)
+
+
+def policy(**sections: Any) -> Policy:
+    return Policy.model_validate(
+        {"callers": {"namespaces": ["agents"]}, "template": {"allow": ["researcher"]}} | sections
+    )
+
+
+def ask(**changes: Any) -> Ask:
+    return replace(Ask("researcher", "Find out", parameters=(("topic", "Kubernetes admission"),)), **changes)
+
+
+@dataclass
+class FixedClock:
+    """A clock that stands still until it is moved."""
+
+    time: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, **amount: float) -> None:
+        self.time += timedelta(**amount)
+
+
+@dataclass
+class RecordingAudit:
+    """An audit that can be looked into, and that can be made to fail."""
+
+    records: list[Record] = field(default_factory=list)
+    failing: Exception | None = None
+
+    async def write(self, record: Record) -> Head:
+        if self.failing is not None:
+            raise self.failing
+        self.records.append(record)
+        return Head("writer", len(self.records), f"sha256:{len(self.records):064d}")
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(record.event, record.outcome) for record in self.records]
+
+
+@dataclass
+class FixedRules:
+    """Rules that a test changes by hand."""
+
+    templates: dict[str, Template]
+    policies: dict[str, Policy]
+
+    def current(self) -> Rules:
+        return Rules(dict(self.templates), dict(self.policies))
+
+
+@dataclass
+class Bench:
+    """A memory world with everything granted and present, and the services on it."""
+
+    world: MemoryWorld
+    services: Services
+    clock: FixedClock
+    audit: RecordingAudit
+    rules: FixedRules
+
+
+def bench(**sections: Any) -> Bench:
+    clock, audit = FixedClock(), RecordingAudit()
+    world = MemoryWorld([ROOT, OTHER], clock=clock)
+    world.inventory.models_in["subagents"] = {"default-model-config", "fast-model-config"}
+    world.inventory.tools_in["subagents"] = {"web-search": {"search", "fetch"}}
+    world.access.granted |= {(ROOT, "researcher"), (OTHER, "researcher")}
+    rules = FixedRules({"researcher": template()}, {"default": policy(**sections)})
+    services = Services(
+        agents=world.agents,
+        proposals=world.proposals,
+        ledgers=world.ledgers,
+        inventory=world.inventory,
+        access=world.access,
+        audit=audit,
+        kind=KagentAgent(),
+        clock=clock,
+        rules=rules,
+        roots=world.roots,
+    )
+    return Bench(world, services, clock, audit, rules)

@@ -1,0 +1,85 @@
+from dataclasses import replace
+from datetime import timedelta
+
+from mcp_agentspawn.core.ledger import MOST_AUDIT_HEADS, RATE_WINDOW, SPAWN_WINDOW, Change, Head, Ledger, Live, Open
+from tests.builders import NOON
+
+EMPTY = Ledger("agents/orchestrator")
+LIVE = Live(NOON, "nonce-1", "sha256:request")
+OPEN = Open("sub-a", NOON + timedelta(minutes=15))
+CHANGE = Change(NOON)
+
+
+def opened(ledger: Ledger = EMPTY) -> Ledger:
+    return ledger.opened("sha256:request", OPEN, CHANGE)
+
+
+def reserved(ledger: Ledger = EMPTY) -> Ledger:
+    return opened(ledger).reserved("sub-a", LIVE, CHANGE)
+
+
+def test_a_request_is_found_while_it_is_open_and_while_it_lives() -> None:
+    assert EMPTY.find("sha256:request") == ""
+    assert opened().find("sha256:request") == "sub-a"
+    assert reserved().find("sha256:request") == "sub-a"
+    assert reserved().released("sub-a").find("sha256:request") == ""
+
+
+def test_reserving_moves_a_proposal_from_open_to_live_and_used() -> None:
+    ledger = reserved()
+
+    assert (dict(ledger.open), dict(ledger.live), dict(ledger.used)) == ({}, {"sub-a": LIVE}, {"sub-a": NOON})
+    assert (ledger.spawned, len(ledger.changes)) == (1, 2)
+
+
+def test_releasing_frees_the_place_and_keeps_the_use() -> None:
+    ledger = reserved().released("sub-a")
+
+    assert (dict(ledger.live), dict(ledger.used), ledger.spawned) == ({}, {"sub-a": NOON}, 1)
+
+
+def test_a_release_is_about_one_reservation() -> None:
+    assert reserved().released("sub-a", "nonce-2") == reserved()
+    assert reserved().released("sub-a", "nonce-1").live == {}
+
+
+def test_removing_nothing_changes_nothing() -> None:
+    assert EMPTY.released("sub-a") is EMPTY
+    assert EMPTY.closed("sub-a") == EMPTY
+
+
+def test_pruning_drops_what_no_longer_counts() -> None:
+    ledger = opened()
+
+    assert ledger.pruned(OPEN.until - timedelta(seconds=1)).is_open("sub-a")
+    assert not ledger.pruned(OPEN.until).is_open("sub-a")
+    assert ledger.pruned(NOON + RATE_WINDOW - timedelta(seconds=1)).changes == (CHANGE,)
+    assert ledger.pruned(NOON + RATE_WINDOW).changes == ()
+
+
+def test_a_use_counts_for_a_day_and_as_long_as_its_agent_lives() -> None:
+    gone = reserved().released("sub-a")
+
+    assert "sub-a" in gone.pruned(NOON + SPAWN_WINDOW - timedelta(seconds=1)).used
+    assert "sub-a" not in gone.pruned(NOON + SPAWN_WINDOW).used
+    assert "sub-a" in reserved().pruned(NOON + SPAWN_WINDOW).used
+
+
+def test_a_head_never_goes_back() -> None:
+    ledger = EMPTY.anchored(Head("w", 5, "sha256:5"))
+
+    assert ledger.anchored(Head("w", 4, "sha256:4")) is ledger
+    assert ledger.anchored(Head("w", 6, "sha256:6")).audit == {"w": Head("w", 6, "sha256:6")}
+
+
+def test_the_writer_that_was_quiet_longest_leaves_a_full_anchor() -> None:
+    ledger = EMPTY
+    for number in range(MOST_AUDIT_HEADS + 1):
+        ledger = ledger.anchored(Head(f"w{number}", 1, "sha256:1"))
+
+    assert list(ledger.audit) == [f"w{number}" for number in range(1, MOST_AUDIT_HEADS + 1)]
+
+
+def test_ledgers_are_values() -> None:
+    assert replace(EMPTY) == EMPTY
+    assert opened(EMPTY).open != EMPTY.open

@@ -1,0 +1,56 @@
+from datetime import timedelta
+
+import pytest
+
+from mcp_agentspawn.core.model import Scalar
+from mcp_agentspawn.core.request import resolve
+from tests.builders import CALLER, ask, template
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("depth", "3", 3),
+        ("depth", "-3", -3),
+        ("depth", "03", "03"),
+        ("depth", "3.0", "3.0"),
+        ("depth", "", ""),
+        ("depth", "9007199254740991", 9007199254740991),
+        ("depth", "9007199254740992", "9007199254740992"),
+        ("depth", "9" * 5000, "9" * 5000),
+        ("share", "0.25", 0.25),
+        ("share", "1", 1),
+        ("share", "1e400", "1e400"),
+        ("share", "NaN", "NaN"),
+        ("strict", "true", True),
+        ("strict", "false", False),
+        ("strict", "True", "True"),
+        ("topic", "5", "5"),
+        ("unknown", "5", "5"),
+    ],
+)
+def test_text_is_read_as_the_kind_that_the_template_names(name: str, text: str, value: Scalar) -> None:
+    asked = resolve(CALLER, ask(parameters=((name, text),)), template())
+
+    assert asked.request.parameters[name] == value
+    assert type(asked.request.parameters[name]) is type(value)
+
+
+def test_names_given_twice_are_remembered() -> None:
+    assert resolve(CALLER, ask(parameters=(("topic", "a"), ("topic", "b"))), template()).repeated == ("topic",)
+    assert resolve(CALLER, ask(), template()).repeated == ()
+
+
+def test_what_is_given_stands_instead_of_the_default() -> None:
+    given = ask(tools=("web-search/fetch",), model="fast-model-config", lifetime_minutes=5)
+    request = resolve(CALLER, given, template()).request
+
+    assert (request.tools, request.model) == (("web-search/fetch",), "fast-model-config")
+    assert request.lifetime == timedelta(minutes=5)
+
+
+def test_without_a_template_nothing_is_filled_in() -> None:
+    asked = resolve(CALLER, ask(template="unknown"), None)
+
+    assert asked.template is None
+    assert (asked.request.model, asked.request.tools, asked.request.lifetime) == ("", (), timedelta(0))

@@ -1,0 +1,23 @@
+import pytest
+
+from mcp_agentspawn.core.text import hidden_characters
+
+
+@pytest.mark.parametrize(
+    "character",
+    ["\x00", "\x1b", "\x7f", "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u2028", "\U000e0041", "\U000e0101"]
+    + ["\u3164", "\u2800", "\ufe01", "\ud800", "\ue000", "\x85", "\xad", "\r"],
+)
+def test_what_nobody_sees_is_named(character: str) -> None:
+    assert hidden_characters(f"a{character}b{character}", lines=True) == [f"U+{ord(character):04X}"]
+
+
+@pytest.mark.parametrize("text", ["Grüße aus Łódź", "日本語", "e\u0301", "a b", "❤\ufe0f", "👩", "1 < 2 && 3 > 2", ""])
+def test_what_people_write_is_not_hidden(text: str) -> None:
+    assert hidden_characters(text) == []
+
+
+@pytest.mark.parametrize("character", ["\n", "\t"])
+def test_lines_are_text_only_where_lines_are_allowed(character: str) -> None:
+    assert hidden_characters(character, lines=True) == []
+    assert hidden_characters(character) == [f"U+{ord(character):04X}"]

@@ -1,0 +1,96 @@
+"""What guards are asked about, with one thing changed at a time."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from mcp_agentspawn.adapters.kagent import KagentAgent
+from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.guard import Asked, Rendered
+from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open
+from mcp_agentspawn.core.model import AgentDescription, Caller, Manifest
+from mcp_agentspawn.core.ports import Violation
+from mcp_agentspawn.core.render import render
+from mcp_agentspawn.core.request import Ask, resolve
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.verdict import Allow, Deny, Verdict
+from tests.builders import CALLER, NOON, ROOT, ask, template
+
+KIND = KagentAgent()
+ID = "sub-researcher-abcdefghij"
+
+
+@dataclass
+class FixedFacts:
+    """Facts as a test wants them; `stale` is what is seen before anybody asks for fresh ones."""
+
+    now: datetime = NOON
+    granted: bool = True
+    present_models: frozenset[str] = frozenset({"default-model-config", "fast-model-config"})
+    present_tools: dict[str, frozenset[str]] = field(
+        default_factory=lambda: {"web-search": frozenset({"search", "fetch"})}
+    )
+    found: tuple[Violation, ...] = ()
+    held: Ledger = field(default_factory=lambda: Ledger(ROOT.name))
+    stale: Ledger | None = None
+    refusal: Refused | None = None
+    stored: Manifest | None = None
+
+    async def may_use(self, caller: Caller, template: str) -> bool:
+        return self.granted and bool(caller and template)
+
+    async def models(self, caller: Caller, *, fresh: bool = False) -> frozenset[str]:
+        return self.present_models if fresh or not self.stale else frozenset()
+
+    async def tools(self, caller: Caller, *, fresh: bool = False) -> dict[str, frozenset[str]]:
+        return self.present_tools if fresh or not self.stale else {}
+
+    async def violations(self, manifest: Manifest) -> tuple[Violation, ...]:
+        return self.found if manifest else ()
+
+    async def ledger(self, caller: Caller, *, fresh: bool = False) -> Ledger:
+        return self.held if fresh or self.stale is None else self.stale
+
+    async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.stored if self.stored is not None else manifest
+
+
+def asked(known: Template | None = None, *, unknown: bool = False, **changes: Any) -> Asked:
+    wanted: Ask = ask(**changes)
+    return resolve(CALLER, wanted, None if unknown else known or template())
+
+
+def rendered(agent: dict[str, Any] | None = None, **changes: Any) -> Rendered:
+    case = asked(**changes)
+    assert case.template is not None
+    described = replace(render(ID, CALLER, case.request, case.template, "sha256:r"), **(agent or {}))
+    return Rendered(CALLER, case.request, case.template, ID, described, KIND.manifest(described))
+
+
+def lineage(**changes: Any) -> dict[str, Any]:
+    described: AgentDescription = rendered().agent
+    return {"lineage": replace(described.lineage, **changes)}
+
+
+def ledger(*, opened: int = 0, live: int = 0, parent: str = "", used: int = 0, changes: int = 0) -> Ledger:
+    return Ledger(
+        ROOT.name,
+        open={f"sha256:{n}": Open(f"sub-o{n}", NOON + timedelta(minutes=5)) for n in range(opened)},
+        live={f"sub-l{n}": Live(NOON, "n", f"sha256:l{n}", parent) for n in range(live)},
+        used={f"sub-u{n}": NOON for n in range(used)},
+        changes=tuple(Change(NOON) for _ in range(changes)),
+    )
+
+
+def codes(verdict: Verdict) -> list[str]:
+    """The codes of a denial; none for an allow."""
+    assert isinstance(verdict, Allow | Deny)
+    return [reason.code for reason in verdict.reasons] if isinstance(verdict, Deny) else []
+
+
+def fields(verdict: Verdict) -> list[str]:
+    """The fields of a denial, in order."""
+    assert isinstance(verdict, Deny)
+    return [reason.field for reason in verdict.reasons]

@@ -1,0 +1,35 @@
+import pytest
+
+from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.guards.quota import Quota
+from tests.builders import CALLER, NOON
+from tests.guards.cases import codes, ledger
+
+GUARD = Quota(open_proposals=2, live_per_parent=3, live_per_root=4, spawned_per_root_per_day=5)
+
+
+@pytest.mark.parametrize(("opened", "expected"), [(0, []), (1, []), (2, ["quota.open_proposals"])])
+def test_a_proposal_takes_an_open_place(opened: int, expected: list[str]) -> None:
+    assert codes(GUARD.judge("propose", CALLER, ledger(opened=opened, live=9, used=9), NOON)) == expected
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (ledger(opened=9, live=2, used=4), []),
+        (ledger(live=3), ["quota.live_per_parent"]),
+        (ledger(live=4, parent="sub-b"), ["quota.live_per_root"]),
+        (ledger(live=3, parent="sub-b"), []),
+        (ledger(used=5), ["quota.spawned_per_root_per_day"]),
+        (ledger(live=4, used=5), ["quota.live_per_parent", "quota.live_per_root", "quota.spawned_per_root_per_day"]),
+    ],
+)
+def test_an_apply_takes_a_live_place_and_a_daily_one(held: Ledger, expected: list[str]) -> None:
+    assert codes(GUARD.judge("apply", CALLER, held, NOON)) == expected
+
+
+def test_zero_allows_none() -> None:
+    none = Quota(open_proposals=0, live_per_parent=0, live_per_root=0, spawned_per_root_per_day=0)
+
+    assert codes(none.judge("propose", CALLER, ledger(), NOON)) == ["quota.open_proposals"]
+    assert len(codes(none.judge("apply", CALLER, ledger(), NOON))) == 3

@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from mcp_agentspawn.core.guard import Asked, Guard, LedgerGuard
+from mcp_agentspawn.guards import Callers, Policy
+from mcp_agentspawn.operations.services import Rules
+from tests.builders import CALLER, NOON, OTHER, ROOT, policy
+from tests.guards.cases import FixedFacts, asked, ledger, rendered
+
+
+def test_every_guard_of_the_model_is_asked_in_its_declared_order() -> None:
+    declared = [name for name, field in Policy.model_fields.items() if issubclass(field.annotation or object, Guard)]
+    case, facts = rendered(), FixedFacts()
+    questions = {
+        **policy().before_rendering(asked(), facts, "propose"),
+        **policy().once_rendered(case, facts, "propose"),
+    }
+
+    assert list(questions) == declared
+
+
+def test_all_but_the_dry_run_are_asked_again_at_apply() -> None:
+    assert set(policy().guards("propose")) - set(policy().guards("apply")) == {"access"}
+
+
+def test_a_reserved_place_is_not_asked_for_again() -> None:
+    book = policy()
+    questions = book.once_rendered(rendered(), FixedFacts(), "apply", reserved=True)
+    ledger_guards = {name for name, guard in book.guards("apply").items() if isinstance(guard, LedgerGuard)}
+
+    assert not ledger_guards & questions.keys()
+
+
+def test_room_is_what_the_guards_of_the_ledger_say() -> None:
+    book = policy(quota={"open_proposals": 1}, rate={"changes_per_minute": 1})
+
+    assert book.room("propose", CALLER, ledger(), NOON).outcome == "allowed"
+    full = book.room("propose", CALLER, ledger(opened=1, changes=1), NOON)
+    assert [reason.code for reason in full.reasons] == ["rate.changes_per_minute", "quota.open_proposals"]
+
+
+async def test_an_empty_policy_allows_nobody_and_nothing() -> None:
+    empty = Policy()
+
+    assert not empty.callers.match(ROOT)
+    question = empty.before_rendering(asked(), FixedFacts(), "propose")["template"]
+    assert repr(await question()).startswith("Deny")
+
+
+@pytest.mark.parametrize("section", ["content", "lineage", "freeze", "approval", "surprise"])
+def test_a_section_that_does_not_exist_is_an_error(section: str) -> None:
+    with pytest.raises(ValidationError):
+        Policy.model_validate({section: {}})
+
+
+@pytest.mark.parametrize("value", [None, "5", 5.0, True, -1])
+def test_a_limit_is_a_whole_number_and_never_nothing(value: object) -> None:
+    with pytest.raises(ValidationError):
+        Policy.model_validate({"quota": {"live_per_root": value}})
+
+
+@pytest.mark.parametrize(
+    ("callers", "matches"),
+    [
+        (Callers(), False),
+        (Callers(namespaces=("agents",)), True),
+        (Callers(service_accounts=("agents/orchestrator",)), True),
+        (Callers(service_accounts=("agents/other",)), False),
+        (Callers(namespaces=("agent",)), False),
+        (Callers(namespaces=("*",)), False),
+    ],
+)
+def test_a_policy_is_for_whom_it_names(callers: Callers, matches: bool) -> None:  # noqa: FBT001 - a table's column
+    assert callers.match(ROOT) is matches
+
+
+def test_exactly_one_policy_is_for_a_caller() -> None:
+    one, two = policy(), policy(callers={"service_accounts": ["agents/orchestrator"]})
+
+    assert Rules({}, {"one": one}).policy_for(ROOT) == one
+    assert Rules({}, {"one": one, "two": two}).policy_for(ROOT) is None
+    assert Rules({}, {"one": one, "two": two}).policy_for(OTHER) == one
+    assert Rules({}, {}).policy_for(ROOT) is None
+
+
+def test_what_is_asked_can_be_rebuilt_from_what_was_stored() -> None:
+    assert replace(asked()) == Asked(CALLER, asked().request, asked().template)
