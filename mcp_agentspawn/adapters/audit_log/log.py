@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,9 @@ class AuditLog:
         try:
             await self._flusher
         finally:
-            self._thread.submit(self._file.close)
+            closing = asyncio.get_running_loop().run_in_executor(self._thread, self._file.close)
             self._thread.shutdown(wait=False)
+            await closing
 
     async def _flush(self) -> None:
         while not self._closed or self._waiting:
@@ -97,20 +98,26 @@ class AuditLog:
             heads = await asyncio.get_running_loop().run_in_executor(self._thread, self._file.append, bodies)
         except OSError as error:
             return self._fail(batch, error)
-        if self._failing:
-            log.info("the audit log is written again")
-        self._failing = False
         for waiting, head in zip(batch, heads, strict=True):
             if not waiting.written.done():
                 waiting.written.set_result(head)
-        return None
+        return self._say(error=None)
 
     def _fail(self, batch: list[Waiting], error: OSError) -> None:
-        if not self._failing:
-            log.error("the audit log can not be written: nothing is changed until it can", cause=error.strerror)
-        self._failing = True
         for waiting in batch:
             if not waiting.written.done():
                 unavailable = Unavailable(f"The audit log can not be written: {error.strerror}.")
                 unavailable.__cause__ = error
                 waiting.written.set_exception(unavailable)
+        self._say(error=error)
+
+    def _say(self, *, error: OSError | None) -> None:
+        """Tell the operator when it begins to fail, and when it works again."""
+        if self._failing == (error is not None):
+            return
+        self._failing = error is not None
+        with suppress(OSError):  # what this says may go to the same full disk
+            if error:
+                log.error("the audit log can not be written, so nothing is changed", cause=error.strerror)
+            else:
+                log.info("the audit log is written again")
