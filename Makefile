@@ -3,11 +3,40 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 ENVIRONMENT := .venv/.installed
+KAGENT := .cache/kagent/.installed
+NODE := .cache/node/.installed
+INSIDE := mcp_agentspawn/core/*,mcp_agentspawn/guards/*,mcp_agentspawn/operations/*
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-$(ENVIRONMENT): requirements/dev.txt requirements/build.txt pyproject.toml
+run: setup ## Everything on this machine: a control plane, the server on 127.0.0.1:8000/mcp (PORT=), one subagent; until Ctrl-C
+	@exec $(BIN)/agentspawn dev --port $(PORT) --spawn
+
+demo: setup ## One spawn from search to retirement, each step confirmed by the API server; exit 0 or 1
+	@exec $(BIN)/agentspawn demo
+
+test: setup clients lint ## Everything that CI runs
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage report --include '$(INSIDE)' --fail-under 100
+
+lint: $(ENVIRONMENT) ## Format, lint and types
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy --no-error-summary
+
+soak: setup clients ## The tests with their full counts
+	@SOAK=1 $(BIN)/pytest
+
+bench: setup ## Speed and memory, as ratios against the bare operation
+	@$(BIN)/python -m bench.spawn
+
+setup: $(ENVIRONMENT) ## The environment in .venv and the control plane's binaries; quick when nothing changed
+	@$(BIN)/python -m mcp_agentspawn.localplane --binaries-only
+
+clients: $(KAGENT) $(NODE) ## What only tests need: kagent's agent runtime, MCP Inspector, the conformance suite
+
+$(ENVIRONMENT): requirements/dev.txt requirements/build.txt
 	@echo "Setting up the Python environment in .venv (about a minute, once)"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
@@ -15,7 +44,20 @@ $(ENVIRONMENT): requirements/dev.txt requirements/build.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-setup: $(ENVIRONMENT) ## The environment in .venv and the control plane's binaries; quick when nothing changed
-	@$(BIN)/python -m mcp_agentspawn.localplane --binaries-only
+$(KAGENT): requirements/kagent.txt
+	@echo "Installing kagent's agent runtime in .cache/kagent, for the tests (a minute or two, once)"
+	@rm -rf .cache/kagent
+	@$(PYTHON) -m venv .cache/kagent
+	@.cache/kagent/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kagent.txt
+	@touch $@
 
-.PHONY: help setup
+$(NODE): dev/node/package.json dev/node/package-lock.json dev/node/.npmrc
+	@if ! command -v npm >/dev/null; then \
+	  echo "npm is not on PATH: the tests with MCP Inspector and the conformance suite are skipped"; test -z "$$CI"; \
+	else \
+	  echo "Installing MCP Inspector and the conformance suite in .cache/node, for the tests" && \
+	  rm -rf .cache/node && mkdir -p .cache/node && cp dev/node/package.json dev/node/package-lock.json dev/node/.npmrc .cache/node/ && \
+	  cd .cache/node && npm ci --ignore-scripts --loglevel=error >/dev/null && touch .installed; \
+	fi
+
+.PHONY: help run demo test lint soak bench setup clients

@@ -80,7 +80,7 @@ async def _do(services: Services, seen: Seen, action: Action, head: Head) -> boo
             await services.proposals.mark(seen.proposals[action.id], "starting", agent_uid=action.uid)
         case "lapse":
             await services.proposals.mark(seen.proposals[action.id], "lapsed", reason="expired")
-        case "retire":
+        case _:
             await services.proposals.mark(seen.proposals[action.id], "retired", reason="gone")
     return True
 

@@ -2,12 +2,13 @@ import pytest
 
 from mcp_agentspawn.core.text import hidden_characters
 
-
-@pytest.mark.parametrize(
-    "character",
-    ["\x00", "\x1b", "\x7f", "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u2028", "\U000e0041", "\U000e0101"]
-    + ["\u3164", "\u2800", "\ufe01", "\ud800", "\ue000", "\x85", "\xad", "\r"],
+UNSEEN = (
+    *("\x00", "\x1b", "\x7f", "\x85", "\xad", "\r", "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\u2028"),
+    *("\U000e0041", "\U000e0101", "\u3164", "\u2800", "\ufe01", "\ud800", "\ue000"),
 )
+
+
+@pytest.mark.parametrize("character", UNSEEN)
 def test_what_nobody_sees_is_named(character: str) -> None:
     assert hidden_characters(f"a{character}b{character}", lines=True) == [f"U+{ord(character):04X}"]
 

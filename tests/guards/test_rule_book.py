@@ -72,7 +72,7 @@ def test_a_limit_is_a_whole_number_and_never_nothing(value: object) -> None:
         (Callers(namespaces=("*",)), False),
     ],
 )
-def test_a_policy_is_for_whom_it_names(callers: Callers, matches: bool) -> None:  # noqa: FBT001 - a table's column
+def test_a_policy_is_for_whom_it_names(callers: Callers, matches: bool) -> None:
     assert callers.match(ROOT) is matches
 
 

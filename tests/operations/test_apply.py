@@ -361,3 +361,22 @@ async def test_a_manifest_that_the_builder_would_not_make_any_more_is_stale() ->
     answer = await apply(services, CALLER, made.proposal, made.digest)
 
     assert (answer.outcome, [reason.code for reason in answer.reasons]) == ("stale", ["proposal.manifest_changed"])
+
+
+async def test_a_limit_that_another_replica_has_just_reached_is_kept() -> None:
+    setup = bench(quota={"live_per_parent": 1})
+    first, second = await proposal(setup), await proposal(setup, purpose="Other")
+    old = OldLook(setup.world.ledgers, ledger())
+    await applied(setup, first)
+    answer = await apply(replace(setup.services, ledgers=old), CALLER, second.proposal, second.digest)
+
+    assert [reason.code for reason in answer.reasons] == ["quota.live_per_parent"]
+    assert setup.audit.events()[-2:] == [("apply.outcome", "denied"), ("refused", "denied")]
+
+
+async def test_a_rule_that_can_not_be_checked_refuses_for_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    made = await proposal(setup)
+    monkeypatch.setattr(setup.world.inventory, "models", failing(Unavailable("gone")))
+
+    assert await refused(setup, made) == ["manifest.unanswered"]

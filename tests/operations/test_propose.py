@@ -185,3 +185,24 @@ async def test_a_request_that_another_replica_has_just_opened_is_found_although_
 
     assert isinstance(answer, Proposed)
     assert answer.proposal == first.proposal
+
+
+async def test_a_limit_that_another_replica_has_just_reached_is_kept() -> None:
+    setup = bench(quota={"open_proposals": 1})
+    await proposed(setup, purpose="First")
+    old = OldLook(setup.world.ledgers, ledger())
+    answer = await propose(replace(setup.services, ledgers=old), CALLER, ask())
+
+    assert [reason.code for reason in answer.reasons] == ["quota.open_proposals"]
+    assert len(await setup.world.proposals.all()) == 1
+
+
+async def test_a_request_that_two_replicas_open_at_once_is_stored_under_the_first_id() -> None:
+    setup = bench()
+    first = await proposed(setup)
+    stored = setup.world.proposals._stored.pop(first.proposal)
+    old = OldLook(setup.world.ledgers, ledger())
+    answer = await propose(replace(setup.services, ledgers=old), CALLER, ask())
+
+    assert isinstance(answer, Proposed)
+    assert (answer.proposal, answer.digest) == (first.proposal, stored.digest)

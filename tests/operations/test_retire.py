@@ -208,7 +208,7 @@ async def test_an_agent_that_was_made_while_its_proposal_was_withdrawn_is_remove
 async def test_the_reason_is_kept_where_people_can_read_it(
     reason: str,
     shown: bool,
-    monkeypatch: pytest.MonkeyPatch,  # noqa: FBT001 - a table's column
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     setup = bench()
     agent = await spawned(setup)

@@ -28,8 +28,12 @@ async def hits(
 
 @pytest.mark.parametrize(
     ("query", "first"),
-    [("why did the incident happen, see the logs", "log-analyst"), ("RESEARCH a topic", "researcher")]
-    + [("verify facts", "verifier"), ("verifier", "verifier")],
+    [
+        ("why did the incident happen, see the logs", "log-analyst"),
+        ("RESEARCH a topic", "researcher"),
+        ("verify facts", "verifier"),
+        ("verifier", "verifier"),
+    ],
 )
 async def test_the_template_that_shares_most_words_comes_first(query: str, first: str) -> None:
     found = await hits(library(), query)

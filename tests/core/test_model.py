@@ -1,0 +1,20 @@
+from mcp_agentspawn.core.errors import ConfigError
+from mcp_agentspawn.core.model import Root
+from tests.builders import ROOT
+
+
+def test_a_root_has_one_name_for_each_place() -> None:
+    assert (ROOT.name, ROOT.key) == ("agents/orchestrator", "agents.orchestrator")
+    assert (ROOT.virtual_user, ROOT.label) == ("agentspawn:agents:orchestrator", "agents.orchestrator")
+
+
+def test_a_long_root_is_found_by_a_label_that_fits() -> None:
+    labels = {Root("agents", "a" * 200 + suffix, "subagents").label for suffix in ("b", "c")}
+
+    assert len(labels) == 2
+    assert all(len(label) <= 63 for label in labels)
+
+
+def test_a_configuration_error_lists_every_problem() -> None:
+    assert str(ConfigError(["one", "two"])) == "one\ntwo"
+    assert ConfigError(["one", "two"]).problems == ("one", "two")
