@@ -58,6 +58,8 @@ def _about_agent(now: datetime, seen: Seen, agent: Subagent) -> Action | None:
         return None
     if agent.id not in seen.ledger.live or proposal is None or proposal.phase in FINAL_PHASES:
         return Action("remove", agent.id, uid=agent.uid)
+    if proposal.agent_uid not in {"", agent.uid}:  # a proposal makes one Agent, and made another
+        return Action("remove", agent.id, uid=agent.uid)
     if agent.expires_at <= now:
         return Action("expire", agent.id, uid=agent.uid)
     if proposal.phase == "proposed":

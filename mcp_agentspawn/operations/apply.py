@@ -10,7 +10,7 @@ from mcp_agentspawn.core.digest import proposal_digest
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, UnknownOutcome
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live
-from mcp_agentspawn.core.model import Caller, Proposal, Subagent
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.verdict import Allow, Decision, Deny, Finding, Outcome, Reason
 from mcp_agentspawn.guards import Policy
@@ -162,7 +162,8 @@ async def _mark(case: Case, agent: Subagent) -> None:
         await services.proposals.mark(proposal, "starting", agent_uid=agent.uid)
     except (Conflict, Missing):
         current = await services.proposals.get(proposal.id)
-        if current is None or current.phase == "lapsed":
+        # Given up, ended, or already become another Agent: a proposal makes one, so this one is taken back.
+        if current is None or current.phase in FINAL_PHASES or current.agent_uid not in {"", agent.uid}:
             await services.audit.write(_record("apply.undone", case, outcome="lapsed", uid=agent.uid))
             await services.agents.delete(case.caller.root, agent.id, agent.uid)
             await services.ledgers.change(

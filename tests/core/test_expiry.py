@@ -52,6 +52,7 @@ def test_an_agent_whose_proposal_is_not_marked_gets_its_mark() -> None:
         seen(HELD, standing=agent()),
         seen(HELD, stored=proposal("lapsed"), standing=agent()),
         seen(HELD, stored=proposal("retired"), standing=agent()),
+        seen(HELD, stored=replace(proposal("starting"), agent_uid="uid-of-its-first"), standing=agent()),
     ],
 )
 def test_an_agent_that_nothing_stands_behind_is_removed(world: Seen) -> None:
