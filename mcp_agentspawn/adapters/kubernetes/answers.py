@@ -28,20 +28,19 @@ class Answers(Generic[Question, A]):
 
     async def get(self, question: Question, ask: Callable[[], Awaitable[A]], *, fresh: bool = False) -> A:
         """Give the answer known, or the one that is on its way, or ask. `fresh`: ask now, whatever is known."""
-        known = self._known.get(question)
-        if not fresh and known is not None and self._clock() - known.asked_at < self._seconds:
+        now, known = self._clock(), self._known.get(question)
+        if not fresh and known is not None and now - known.asked_at < self._seconds:
             self._known.move_to_end(question)
             return known.answer
         task = None if fresh else self._asking.get(question)
         if task is None:
-            task = asyncio.create_task(self._asked(question, ask))
+            task = asyncio.create_task(self._asked(question, ask, now))
             self._asking[question] = task
             task.add_done_callback(lambda done: self._settle(question, done))
         # Shielded: whoever gives up waiting must not take the answer from the others.
         return await asyncio.shield(task)
 
-    async def _asked(self, question: Question, ask: Callable[[], Awaitable[A]]) -> A:
-        asked_at = self._clock()
+    async def _asked(self, question: Question, ask: Callable[[], Awaitable[A]], asked_at: float) -> A:
         answer = await ask()
         known = self._known.get(question)
         if known is None or known.asked_at <= asked_at:

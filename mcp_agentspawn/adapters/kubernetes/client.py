@@ -61,10 +61,11 @@ class Client:
         query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         for _ in range(MOST_PAGES):
             page = await self.request("GET", path, as_=SERVER, query=query)
-            items += read(lambda answer: answer["items"], page)
-            query["continue"] = read(lambda answer: answer["metadata"].get("continue", ""), page)
-            if not query["continue"]:
+            items += read(lambda answer: list(answer["items"]), page)
+            following = read(lambda answer: answer["metadata"].get("continue", ""), page)
+            if not following:
                 return items
+            query = query | {"continue": following}
         raise Unavailable("There are more objects than can be listed.")
 
 

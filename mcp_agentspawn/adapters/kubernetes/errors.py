@@ -32,9 +32,11 @@ DENIALS = {
     "forbidden.quota": re.compile(r"exceeded quota: |status unknown for quota: "),
     "forbidden.rbac": re.compile(r'User "[^"]*" cannot '),
 }
-# `field: Invalid value: "what was sent": why`; the value is Go-quoted, a number, or too complicated to cut out.
-QUOTED = re.compile(r'((?:Invalid|Unsupported|Duplicate) value)(?:: "(?:[^"\\]|\\.)*"|: -?[\d.]+\b|: (?:true|false)\b)')
-UNQUOTED = re.compile(r"((?:Invalid|Unsupported|Duplicate) value): [^\"].*", re.DOTALL)
+# `field: Invalid value: "what was sent": why`. The value is Go-quoted, a number, or too complicated to cut out alone.
+VALUE = re.compile(
+    r'((?:Invalid|Unsupported|Duplicate) value): (?:(?:"(?:[^"\\]|\\.)*"|-?[\d.]+|true|false)(?=: |, |\]|$)|.*)',
+    re.DOTALL,
+)
 
 
 class Status(NamedTuple):
@@ -103,5 +105,5 @@ def _status_of(body: bytes) -> Status:
 
 
 def _without_values(message: str) -> str:
-    cut = UNQUOTED.sub(r"\1", QUOTED.sub(r"\1", message))
+    cut = VALUE.sub(r"\1", message)
     return "".join(character if character.isprintable() else " " for character in cut)[:MOST_CHARACTERS]
