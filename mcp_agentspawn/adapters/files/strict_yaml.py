@@ -74,16 +74,14 @@ def _label(value: Any) -> str:
 
 def read_yaml(text: str) -> Document:
     """Read one document. Raises `NotYaml` when there is none, or more than one, or no YAML."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         raise NotYaml(_line(error.problem_mark or error.context_mark), f"not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
         raise NotYaml(line, "not YAML: a character that may not stand in a file") from error
-    finally:
-        loader.dispose()
     if node is None:
         raise NotYaml(1, "the file is empty")
     document = Document()
