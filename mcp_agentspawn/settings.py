@@ -5,7 +5,7 @@ Absent means the default, empty means nothing. Every problem is reported at once
 
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +18,9 @@ PREFIX: Final = "AGENTSPAWN_"
 DEFAULT_HOME: Final = "subagents"
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 MOST_PORT: Final = 65535
+SERVICE: Final = "agentspawn.agentspawn-system"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 NAME = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-NAMESPACE = re.compile(rf"{NAME}\Z")
 ROOT = re.compile(rf"(?P<namespace>{NAME})/(?P<account>{NAME}(?:\.{NAME})*)(?:@(?P<home>{NAME}))?\Z")
 HOST = re.compile(r"[A-Za-z0-9.\[\]:_-]+?(?::(?:\d+|\*))?\Z")
 WRITER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
@@ -37,10 +37,10 @@ class Settings:
     host: str
     port: int
     roots: tuple[Root, ...]
-    system_namespace: str
     policies: Path
     templates: Path
-    audit_file: Path
+    audit_file: Path | None
+    """None: audit.jsonl in the current folder; with --memory a file that goes when the server ends."""
     writer: str
     legacy_tokens: tuple[str, ...]
     """The accounts (`namespace/account`) whose legacy Secret tokens are accepted."""
@@ -61,7 +61,7 @@ def load(environment: Mapping[str, str], options: Mapping[str, Any] | None = Non
     roots = " ".join(root.name for root in values["roots"] or ())
     values["legacy_tokens"] = reader.read("legacy_tokens", roots, _accounts)
     reader.finish()
-    values["allowed_hosts"] = (*_own_hosts(values["system_namespace"], values["public_url"]), *values["allowed_hosts"])
+    values["allowed_hosts"] = (*_own_hosts(values["public_url"]), *values["allowed_hosts"])
     return Settings(**values)
 
 
@@ -171,35 +171,25 @@ def _existing(text: str) -> Path:
 
 
 def _file(text: str) -> Path:
-    if not text or not Path(text).absolute().parent.is_dir():
+    if not Path(text).absolute().parent.is_dir():
         raise ValueError(f"there is no folder to write {text!r} in")
     return Path(text)
 
 
-def _own_hosts(system_namespace: str, public_url: str) -> tuple[str, ...]:
+def _own_hosts(public_url: str) -> tuple[str, ...]:
     """The Host headers that are always ours: loopback, the Service's names, the public URL's."""
-    service = f"agentspawn.{system_namespace}"
-    names = [*LOOPBACK, service, f"{service}.svc", f"{service}.svc.cluster.local"]
+    names = [*LOOPBACK, SERVICE, f"{SERVICE}.svc", f"{SERVICE}.svc.cluster.local"]
     public = [urlsplit(public_url).netloc] if public_url else []
     return tuple([form for name in names for form in (name, f"{name}:*")] + public)
-
-
-def rooted(names: Sequence[str]) -> tuple[Root, ...]:
-    """Roots out of words such as `agents/orchestrator@team-a`. Raises ConfigError."""
-    try:
-        return _roots(" ".join(names))
-    except ValueError as error:
-        raise ConfigError([str(error)]) from None
 
 
 FIELDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "host": ("127.0.0.1", _matching(HOST, "a host")),
     "port": ("8000", _port),
     "roots": ("", _roots),
-    "system_namespace": ("agentspawn-system", _matching(NAMESPACE, "a namespace")),
     "policies": ("policies", _folder),
     "templates": ("templates", _folder),
-    "audit_file": ("audit.jsonl", _file),
+    "audit_file": ("", lambda text: _file(text) if text else None),
     "writer": (socket.gethostname(), _matching(WRITER, "a writer's name")),
     "allowed_hosts": ("", _list_of(HOST, "a host")),
     "allowed_origins": ("", _origins),

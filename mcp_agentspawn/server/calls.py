@@ -1,7 +1,7 @@
 """One tool call, from raw arguments to an answer: who may, what is malformed, how long it may take, what failed."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
@@ -43,6 +43,10 @@ class Meter(Protocol):
 
     def called(self, tool: str, outcome: str, seconds: float) -> None:
         """Count one call of a known tool."""
+        ...
+
+    def refused(self, codes: Iterable[str]) -> None:
+        """Count a refusal that is not in the audit."""
         ...
 
 
@@ -90,13 +94,18 @@ class Calls:
 
     async def _judge(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
         if isinstance(who, Refusal):
-            return who
+            return self._unheard(who)
         caller = f"{who.root.name}/{who.agent}"
         if tool.slowed and self.refusals.is_empty(caller):
-            return SLOWED
+            return self._unheard(SLOWED)
         answer = await self._run(tool, who, raw)
         if answer.outcome == "denied":
             self.refusals.take(caller)
+        return answer
+
+    def _unheard(self, answer: Refusal) -> Refusal:
+        """A refusal that anybody can bring about as often as they like: counted, but not worth a line on disk."""
+        self.meter.refused(reason.code for reason in answer.reasons)
         return answer
 
     async def _run(self, tool: Tool, caller: Caller, raw: Mapping[str, Any]) -> Answer:

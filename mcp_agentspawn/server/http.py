@@ -1,19 +1,15 @@
-"""The HTTP face: POST /mcp, the resource's metadata, probes and metrics; and the process that serves them."""
+"""The HTTP face: POST /mcp, the resource's metadata, probes and metrics."""
 
-import asyncio
 import gc
-import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -29,20 +25,20 @@ from mcp_agentspawn.server.protocol import mcp_server
 MCP_PATH = "/mcp"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 MOST_BODY_BYTES = 256 * 1024
-GRACE_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
     """What the HTTP face is made of.
 
-    `public_url` is the MCP endpoint as callers see it, `issuer` who issues the tokens (both go into the RFC 9728
-    metadata). A host or origin `name:*` stands for every port, and not for none.
+    `metrics` gives their text and its content type. `public_url` is the MCP endpoint as callers see it, `issuer` who
+    issues the tokens: both go into the RFC 9728 metadata. A host or origin `name:*` is any port, but not none.
     """
 
     calls: Calls
     tokens: Tokens
     health: Health
+    metrics: Callable[[], tuple[bytes, str]]
     public_url: str
     issuer: str
     allowed_hosts: Sequence[str]
@@ -74,7 +70,7 @@ def application(edge: Edge) -> Starlette:
     roots = {root.name: root for root in edge.calls.services.roots}
     identity = Identity(StreamableHTTPASGIApp(manager), edge.tokens, roots, metadata_url(edge.public_url))
     front = Front(identity, TransportSecurityMiddleware(settings))
-    routes = [Route(MCP_PATH, front, methods=["POST"]), *_metadata(edge), *_probes(edge.health)]
+    routes = [Route(MCP_PATH, front, methods=["POST"]), *_metadata(edge), *_probes(edge)]
     return Starlette(routes=routes, lifespan=_lifespan(manager, edge.calls))
 
 
@@ -99,18 +95,19 @@ def _metadata(edge: Edge) -> list[Route]:
     return [Route(path, metadata) for path in paths]
 
 
-def _probes(health: Health) -> list[Route]:
+def _probes(edge: Edge) -> list[Route]:
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_request: Request) -> Response:
-        problems = await health.problems()
+        problems = await edge.health.problems()
         if problems:
             return JSONResponse({"status": "not ready", "problems": dict(problems)}, HTTPStatus.SERVICE_UNAVAILABLE)
         return JSONResponse({"status": "ready"})
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        content, kind = edge.metrics()
+        return Response(content, media_type=kind)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
@@ -126,57 +123,3 @@ def _lifespan(manager: StreamableHTTPSessionManager, calls: Calls) -> Any:
         await calls.services.later.settle()
 
     return lifespan
-
-
-class DrainingServer(uvicorn.Server):
-    """A server that says it is not ready while it still serves, before it stops listening.
-
-    Signals are its starter's business: set `should_exit`.
-    """
-
-    def __init__(self, config: uvicorn.Config, health: Health, drain_seconds: float) -> None:
-        super().__init__(config)
-        self._health = health
-        self._drain_seconds = drain_seconds
-
-    def capture_signals(self) -> AbstractAsyncContextManager[None]:  # type: ignore[override] # uvicorn's is not typed so
-        """Leave the signals alone."""
-        return nullcontext()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain, then end."""
-        self._health.draining = True
-        if not self.force_exit:
-            await asyncio.sleep(self._drain_seconds)
-        await super().shutdown(sockets)
-
-
-def http_server(app: ASGIApp, health: Health, drain_seconds: float = 0.0) -> DrainingServer:
-    """The process's HTTP server, to be run with `serve(sockets=[...])`."""
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    return DrainingServer(config, health, drain_seconds)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take the port, 0 for any that is free. Raises OSError when it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    listener.setblocking(False)  # noqa: FBT003 - the standard library's own signature
-    return listener

@@ -1,7 +1,6 @@
 """An MCP edge on a free port, over the memory world, and clients for it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,8 @@ from mcp_agentspawn.core.ports import Account
 from mcp_agentspawn.operations.answers import Answer
 from mcp_agentspawn.server.calls import Calls
 from mcp_agentspawn.server.health import Health, Part
-from mcp_agentspawn.server.http import DrainingServer, Edge, application, http_server, listen
+from mcp_agentspawn.server.http import Edge, application
+from mcp_agentspawn.server.process import Serving, listen, served, url_of
 from mcp_agentspawn.server.slowing import RefusalBuckets
 from mcp_agentspawn.server.tools import TOOLS, Run, Tool, tool
 from tests.builders import Bench, bench
@@ -27,10 +27,17 @@ LEGACY = {"mcp-protocol-version": "2025-11-25", "accept": "application/json", "c
 @dataclass
 class CountingMeter:
     calls: list[tuple[str, str]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
 
     def called(self, tool: str, outcome: str, seconds: float) -> None:
         assert seconds >= 0
         self.calls.append((tool, outcome))
+
+    def refused(self, codes: Iterable[str]) -> None:
+        self.refusals += codes
+
+    def render(self) -> tuple[bytes, str]:
+        return f"calls {len(self.calls)}\n".encode(), "text/plain; version=1.0.0"
 
 
 @dataclass
@@ -41,18 +48,13 @@ class RunningEdge:
     bench: Bench
     calls: Calls
     health: Health
-    server: DrainingServer
+    serving: Serving
     meter: CountingMeter
     token: str
-    ended: "asyncio.Task[None]"
 
     @property
     def base(self) -> str:
         return self.url.removesuffix("/mcp")
-
-    async def stop(self) -> None:
-        self.server.should_exit = True
-        await self.ended
 
 
 def probe(run: Run, **kinds: bool) -> Tool:
@@ -77,27 +79,14 @@ async def serving(
     calls = Calls(over.services, meter, tools, refusals=refusals, answer_within_seconds=answer_within_seconds)
     health = Health(parts or {})
     listener = listen("127.0.0.1", 0)
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
+    url = url_of(listener, "/mcp")
     hosts = ["127.0.0.1:*", "agents.example.com"]
-    edge = Edge(
-        calls, tokens or over.world.tokens, health, url, "https://issuer.example.com", hosts, allowed_origins, world
-    )
-    server = http_server(application(edge), health)
-    ended = asyncio.create_task(server.serve(sockets=[listener]))
+    verifier = tokens or over.world.tokens
+    issuer = "https://issuer.example.com"
+    edge = Edge(calls, verifier, health, meter.render, url, issuer, hosts, allowed_origins, world)
     token = over.world.tokens.issue("agents", "orchestrator")
-    running = RunningEdge(url, over, calls, health, server, meter, token, ended)
-    try:
-        await _started(server, ended)
-        yield running
-    finally:
-        await running.stop()
-
-
-async def _started(server: DrainingServer, ended: "asyncio.Task[None]") -> None:
-    async with asyncio.timeout(10):
-        while not server.started:
-            assert not ended.done(), "the server ended at once"
-            await asyncio.sleep(0.01)
+    async with served(application(edge), health, listener) as running:
+        yield RunningEdge(url, over, calls, health, running, meter, token)
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ SECRET = "sk-canary-7f3a9c"
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
 async def test_a_failure_is_unavailable_by_its_code_and_never_quotes(error: Exception, code: str) -> None:
-    async def fail(services: Services, caller: Caller, text: Purpose) -> Answer:  # noqa: ARG001 - a tool's shape
+    async def fail(services: Services, caller: Caller, text: Purpose) -> Answer:
         raise error
 
     with structlog.testing.capture_logs() as logs:
@@ -50,7 +50,7 @@ async def test_a_failure_is_unavailable_by_its_code_and_never_quotes(error: Exce
 
 
 async def test_no_credential_reaches_a_log_or_an_answer() -> None:
-    async def fail(services: Services, caller: Caller) -> Answer:  # noqa: ARG001 - a tool's shape
+    async def fail(services: Services, caller: Caller) -> Answer:
         raise ValueError
 
     with structlog.testing.capture_logs() as logs:
@@ -69,7 +69,7 @@ async def test_no_credential_reaches_a_log_or_an_answer() -> None:
 async def test_a_look_that_takes_too_long_is_given_up() -> None:
     cancelled = asyncio.Event()
 
-    async def hang(services: Services, caller: Caller) -> Answer:  # noqa: ARG001 - a tool's shape
+    async def hang(services: Services, caller: Caller) -> Answer:
         try:
             await asyncio.Event().wait()
         finally:
@@ -91,7 +91,7 @@ class Slow:
         self.may_end = asyncio.Event()
         self.done = 0
 
-    async def change(self, services: Services, caller: Caller) -> Answer:  # noqa: ARG002 - a tool's shape
+    async def change(self, services: Services, caller: Caller) -> Answer:
         """Take time."""
         self.begun.set()
         await self.may_end.wait()
@@ -139,12 +139,12 @@ async def ask(edge: RunningEdge, era: str) -> Any:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_a_server_that_ends_finishes_the_change_that_was_begun(era: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcp_agentspawn.server.http.GRACE_SECONDS", 0)
+    monkeypatch.setattr("mcp_agentspawn.server.process.GRACE_SECONDS", 0)
     slow = Slow()
     async with serving([a_change(slow)]) as edge:
         asking = asyncio.create_task(ask(edge, era))
         await slow.begun.wait()
-        stopping = asyncio.create_task(edge.stop())
+        stopping = asyncio.create_task(edge.serving.stop())
         await asyncio.wait({asking}, timeout=10)
         assert not stopping.done()
         slow.may_end.set()
@@ -157,7 +157,7 @@ async def test_refusals_slow_a_caller_down_but_it_can_still_look_and_retire() ->
     asked: list[str] = []
 
     def refusing(name: str, **kinds: bool) -> Any:
-        async def run(services: Services, caller: Caller) -> Refusal:  # noqa: ARG001 - a tool's shape
+        async def run(services: Services, caller: Caller) -> Refusal:
             asked.append(name)
             return refusal("denied", "quota.live_per_root", "No.")
 

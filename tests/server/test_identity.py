@@ -35,7 +35,7 @@ INITIALIZE = message(
 REQUESTS = [message(), INITIALIZE, a_call("list_templates")]
 
 
-async def whoami(services: Services, caller: Caller) -> Answer:  # noqa: ARG001 - a tool's shape
+async def whoami(services: Services, caller: Caller) -> Answer:
     """Say who calls."""
     await asyncio.sleep(0)
     return Answer(next_step=caller.root.name)

@@ -53,8 +53,13 @@ class AuditLog:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._waiting: list[Waiting] = []
         self._wanted = asyncio.Event()
-        self._closed, self._failing = False, False
+        self._closed, self._failing = False, not file.begun
         self._flusher = asyncio.create_task(self._flush())
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last flush, or the segment at the start, failed; the next write tries again."""
+        return self._failing
 
     async def write(self, record: Record) -> Head:
         """See `core.ports.Audit.write`. A waiter that is cancelled leaves its record in the log."""

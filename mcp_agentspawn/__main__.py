@@ -1,0 +1,5 @@
+"""`python -m mcp_agentspawn` is `agentspawn`."""
+
+from mcp_agentspawn.cli import main
+
+main()

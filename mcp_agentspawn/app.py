@@ -1,0 +1,252 @@
+"""The composition root: the one module that knows adapters, and puts them behind the server."""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import structlog
+
+from mcp_agentspawn.adapters.audit_log import AuditLog, opened
+from mcp_agentspawn.adapters.files import Watched, examine
+from mcp_agentspawn.adapters.kagent import KagentAgent
+from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
+from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.core.errors import ConfigError, Unavailable
+from mcp_agentspawn.core.ledger import Head
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.ports import Audit, Record
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.consistency import overlaps
+from mcp_agentspawn.operations.repair import repair
+from mcp_agentspawn.operations.services import Rules, Services
+from mcp_agentspawn.server.calls import Calls
+from mcp_agentspawn.server.health import Health, Part
+from mcp_agentspawn.server.http import MCP_PATH, Edge, application
+from mcp_agentspawn.server.loops import Loop, running
+from mcp_agentspawn.server.process import Serving, listen, own_origins, served, url_of
+from mcp_agentspawn.settings import Settings
+from mcp_agentspawn.telemetry import CountedAudit, Metrics
+
+DEFAULT_AUDIT_FILE = Path("audit.jsonl")
+RELOAD_SECONDS = 1.0
+REPAIR_SECONDS = 30.0
+AGENT_START_SECONDS = 1.0
+LEDGERS_WITHIN_SECONDS = 20.0
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+MEMORY = "memory"
+MEMORY_ROOT = Root("agents", "orchestrator", "subagents")
+
+World = KubernetesWorld | MemoryWorld
+"""Every port on one cluster, real or not."""
+
+log = structlog.get_logger()
+
+
+def load_rules(templates: Path, policies: Path) -> Rules:
+    """Read both folders. Raises ConfigError with every problem as `file:line: key: message`."""
+    read_templates, read_policies = examine(templates, Template), examine(policies, Policy)
+    problems = [*read_templates.problems, *read_policies.problems]
+    if not problems:
+        twice = overlaps(read_policies.values)
+        problems = [read_policies.problem(misfit.name, misfit.path, misfit.message) for misfit in twice]
+    if problems:
+        raise ConfigError([str(problem) for problem in problems])
+    return Rules(read_templates.values, read_policies.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server that serves, and the MCP endpoint as callers see it."""
+
+    url: str
+    serving: Serving
+
+
+@asynccontextmanager
+async def serving(settings: Settings, world: World, name: str = "") -> AsyncIterator[Served]:
+    """Serve this world until the block is left; then drain, finish what was begun, and close the audit.
+
+    `name` is named in every answer unless it is empty. Raises ConfigError for rules, an audit file or a port that
+    can not be used.
+    """
+    async with AsyncExitStack() as stack:
+        rules = _watched(settings)
+        audit = await stack.enter_async_context(
+            opened(settings.audit_file or DEFAULT_AUDIT_FILE, settings.writer, world.clock)
+        )
+        metrics = Metrics()
+        services = _services(world, rules, CountedAudit(audit, metrics))
+        calls = Calls(services, metrics)
+        health = Health({"cluster": _cluster(world), "audit": _audit(audit)})
+        listener = stack.enter_context(closing(listen(settings.host, settings.port)))
+        url = settings.public_url or url_of(listener, MCP_PATH)
+        edge = Edge(
+            calls,
+            world.tokens,
+            health,
+            metrics.render,
+            url,
+            settings.token_issuer,
+            settings.allowed_hosts,
+            (*settings.allowed_origins, *own_origins(listener)),
+            name,
+        )
+        await stack.enter_async_context(running(_loops(services, rules, metrics)))
+        server = await stack.enter_async_context(served(application(edge), health, listener, settings.drain_seconds))
+        yield Served(url, server)
+
+
+def _watched(settings: Settings) -> Watched[Rules]:
+    folders = (settings.templates, settings.policies)
+    return Watched(folders, lambda: load_rules(settings.templates, settings.policies))
+
+
+def _services(world: World, rules: Watched[Rules], audit: Audit) -> Services:
+    return Services(
+        agents=world.agents,
+        proposals=world.proposals,
+        ledgers=world.ledgers,
+        inventory=world.inventory,
+        access=world.access,
+        audit=audit,
+        kind=KagentAgent(),
+        clock=world.clock,
+        rules=rules,
+        roots=world.roots,
+    )
+
+
+def _cluster(world: World) -> Part:
+    async def cluster() -> str:
+        return "; ".join(await world.problems())
+
+    return cluster
+
+
+def _audit(audit: AuditLog) -> Part:
+    """A log that could not be written is tried again by every probe: no change would, without a ready server."""
+
+    async def written() -> str:
+        if not audit.failing:
+            return ""
+        try:
+            await audit.write(Record("audit.probe", root="", caller=""))
+        except Unavailable as error:
+            return str(error)
+        return ""
+
+    return written
+
+
+def _loops(services: Services, rules: Watched[Rules], metrics: Metrics) -> Sequence[Loop]:
+    generations = count(1)
+    metrics.rules_loaded(next(generations))
+
+    async def reload() -> None:
+        news = await asyncio.to_thread(rules.refresh)
+        if news == "reloaded":
+            metrics.rules_loaded(next(generations))
+            log.info("the rules were loaded again")
+        elif news == "kept":
+            metrics.rules_rejected()
+            log.error("the changed rules can not be used, the last good ones stay", problems=rules.problems)
+
+    async def mend() -> None:
+        for action in await repair(services):
+            metrics.repaired(action.verb)
+            log.info("repaired", action=action.verb, proposal=action.id)
+
+    return [Loop("rules", RELOAD_SECONDS, reload), Loop("repair", REPAIR_SECONDS, mend, services.later.wanted)]
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve the current cluster until `stop` is set. Raises ConfigError or Unavailable when it can not be begun."""
+    if not settings.roots:
+        raise ConfigError(["AGENTSPAWN_ROOTS: names no root, so nobody could spawn"])
+    async with (
+        connect(settings.roots, kubeconfig=settings.kubeconfig, legacy_accounts=settings.legacy_tokens) as world,
+        serving(settings, world) as server,
+    ):
+        log.info("serving", url=server.url, roots=[root.name for root in settings.roots])
+        await server.serving.wait(stop)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryServing:
+    """A server over the in-process twin, and the file with its root's token."""
+
+    served: Served
+    root: Root
+    token_file: Path
+    audit_file: Path
+
+
+@asynccontextmanager
+async def serving_memory(settings: Settings) -> AsyncIterator[MemoryServing]:
+    """Serve a world in this process: no cluster, this machine only, nothing kept but the audit, if a file was named.
+
+    Whatever the templates name is there, and every root may use all of them. Raises ConfigError.
+    """
+    if settings.host not in LOOPBACK_HOSTS:
+        raise ConfigError([f"AGENTSPAWN_HOST: {settings.host} is not this machine alone, which --memory asks for"])
+    with tempfile.TemporaryDirectory(prefix="agentspawn-memory-") as folder:
+        roots = settings.roots or (MEMORY_ROOT,)
+        audit_file = settings.audit_file or Path(folder) / "audit.jsonl"
+        world = MemoryWorld(roots)
+        rules = load_rules(settings.templates, settings.policies)
+        _furnish(world, rules)
+        token_file = private_file(Path(folder) / "token", world.tokens.issue(roots[0].namespace, roots[0].account))
+        kubelet = Loop("agents", AGENT_START_SECONDS, _ready(world))
+        async with (
+            serving(replace(settings, audit_file=audit_file), world, MEMORY) as server,
+            running([kubelet]),
+        ):
+            yield MemoryServing(server, roots[0], token_file, audit_file)
+
+
+def _furnish(world: MemoryWorld, rules: Rules) -> None:
+    for root in world.roots:
+        models = world.inventory.models_in.setdefault(root.home, set())
+        tools = world.inventory.tools_in.setdefault(root.home, {})
+        for name, template in rules.templates.items():
+            world.access.granted.add((root, name))
+            models |= set(template.models)
+            for server, rule in template.tools.items():
+                tools.setdefault(server, set()).update(rule.allow)
+
+
+def _ready(world: MemoryWorld) -> Callable[[], Awaitable[None]]:
+    """What kagent's controller does in a cluster: say of an agent that it has started."""
+
+    async def start() -> None:
+        for root in world.roots:
+            for agent in await world.agents.of_root(root):
+                world.agents.set_ready(agent.home, agent.id)
+
+    return start
+
+
+def private_file(path: Path, text: str) -> Path:
+    """Write a file that its owner alone can read, all at once."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with open(fresh, "x", opener=_owner_only, encoding="utf-8") as file:
+        file.write(text)
+    return fresh.replace(path)
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+async def read_heads(kubeconfig: Path | None) -> Sequence[Head]:
+    """The audit heads that the ledgers of a cluster hold. Raises ConfigError or Unavailable."""
+    async with connect((), kubeconfig=kubeconfig) as world, asyncio.timeout(LEDGERS_WITHIN_SECONDS):
+        ledgers = [await world.ledgers.look(root, fresh=True) for root in await world.ledgers.roots()]
+    return [head for ledger in ledgers for head in ledger.audit.values()]
