@@ -181,12 +181,14 @@ async def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(audit:
     before = path.read_bytes()
     with full_disk(path, room=100), pytest.raises(Unavailable) as raised:
         await audit.write(INTENT)
+    assert audit.failing
     assert isinstance(raised.value.__cause__, OSError)
     assert raised.value.__cause__.errno == errno.EFBIG
     assert path.read_bytes() == before
 
     head = await audit.write(INTENT)
 
+    assert not audit.failing
     assert head.sequence == 3
     assert codes(verified(path.read_bytes(), [head])) == []
 
@@ -237,6 +239,7 @@ async def test_a_server_starts_on_a_full_disk_and_writes_when_there_is_room(path
     path.touch()
     with full_disk(path, room=10):
         async with opened(path, "agentspawn-0", FixedClock()) as audit:
+            assert audit.failing
             with pytest.raises(Unavailable):
                 await audit.write(INTENT)
             assert path.read_bytes() == b""

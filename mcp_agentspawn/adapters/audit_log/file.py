@@ -61,6 +61,11 @@ class LogFile:
             os.close(self._descriptor)
             raise
 
+    @property
+    def begun(self) -> bool:
+        """Whether this start's segment is in the file; if not, the next append writes it first."""
+        return self._opening is None
+
     def append(self, bodies: Sequence[Mapping[str, Any]]) -> list[Head]:
         """Write all of them durably, in this order, or none. Raises `OSError`."""
         self._begin()

@@ -53,7 +53,8 @@ class AuditLog:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
         self._waiting: list[Waiting] = []
         self._wanted = asyncio.Event()
-        self._closed, self._failing = False, not file.begun
+        self._closed, self._failing = False, False
+        self._say(failing=not file.begun)
         self._flusher = asyncio.create_task(self._flush())
 
     @property
@@ -106,7 +107,7 @@ class AuditLog:
         for waiting, head in zip(batch, heads, strict=True):
             if not waiting.written.done():
                 waiting.written.set_result(head)
-        return self._say(error=None)
+        return self._say(failing=False)
 
     def _fail(self, batch: list[Waiting], error: OSError) -> None:
         for waiting in batch:
@@ -114,15 +115,15 @@ class AuditLog:
                 unavailable = Unavailable(f"The audit log can not be written: {error.strerror}.")
                 unavailable.__cause__ = error
                 waiting.written.set_exception(unavailable)
-        self._say(error=error)
+        self._say(failing=True, cause=error.strerror)
 
-    def _say(self, *, error: OSError | None) -> None:
+    def _say(self, *, failing: bool, cause: str = "") -> None:
         """Tell the operator when it begins to fail, and when it works again."""
-        if self._failing == (error is not None):
+        if self._failing == failing:
             return
-        self._failing = error is not None
+        self._failing = failing
         with suppress(OSError):  # what this says may go to the same full disk
-            if error:
-                log.error("the audit log can not be written, so nothing is changed", cause=error.strerror)
+            if failing:
+                log.error("the audit log can not be written, so nothing is changed", cause=cause)
             else:
                 log.info("the audit log is written again")
