@@ -1,0 +1,136 @@
+"""Servers as processes of their own, as `agentspawn serve` starts them, and a client that calls their tools."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.localplane.plane import free_port
+from tests.builders import RESEARCHER
+from tests.faults.cluster import Cluster
+from tests.faults.proxy import FaultProxy
+from tests.faults.replicas import ROOMY, kubeconfig
+from tests.localplane.waiting import until
+
+LEGACY = {"MCP-Protocol-Version": "2025-11-25", "Accept": "application/json"}
+COMMAND = "import sys; from mcp_agentspawn.cli import main; sys.exit(main())"
+NUMBERS = count(1)
+
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A rule book on disk that a test may change."""
+
+    folder: Path
+
+    def write(self, *, template: Answer | None = None, **sections: Any) -> None:
+        """Write the one template and the one policy; what is not named is as roomy as the races need it."""
+        callers = {"namespaces": ["agents"]}
+        policy = {"callers": callers, "template": {"allow": ["researcher"]}, **ROOMY, **sections}
+        self._replace("templates/researcher.yaml", template or RESEARCHER)
+        self._replace("policies/default.yaml", policy)
+
+    def _replace(self, name: str, document: Answer) -> None:
+        file = self.folder / name
+        file.parent.mkdir(exist_ok=True)
+        fresh = file.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump(document), encoding="utf-8")
+        fresh.replace(file)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that serves, and an orchestrator's connection to it."""
+
+    process: asyncio.subprocess.Process
+    url: str
+    session: aiohttp.ClientSession
+    token: str = field(repr=False)
+    log: Path
+
+    def of(self, token: str) -> "Server":
+        """The same server, called by somebody else."""
+        return Server(self.process, self.url, self.session, token, self.log)
+
+    async def call(self, tool: str, **arguments: Any) -> Answer:
+        """Call a tool and give back its structured answer."""
+        params = {"name": tool, "arguments": arguments}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+        headers = LEGACY | {"X-Agentspawn-Token": self.token}
+        async with self.session.post(f"{self.url}/mcp", json=message, headers=headers) as response:
+            answer: Answer = (await response.json())["result"]["structuredContent"]
+            return answer
+
+    async def propose(self, purpose: str = "Find out") -> Answer:
+        parameters = [{"name": "topic", "value": "Kubernetes admission"}]
+        return await self.call("propose_subagent", template="researcher", purpose=purpose, parameters=parameters)
+
+    async def apply(self, proposal: Answer) -> Answer:
+        return await self.call("apply_subagent", proposal=proposal["proposal"], digest=proposal["digest"])
+
+    async def retire(self, agent: str) -> Answer:
+        return await self.call("retire_subagent", agent=agent)
+
+    async def kill(self) -> None:
+        """SIGKILL: nothing is finished, nothing is said."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def is_ready(self) -> bool:
+        """Whether it takes calls. Raises when it has ended."""
+        assert self.process.returncode is None, self.log.read_text(encoding="utf-8")
+        try:
+            async with self.session.get(f"{self.url}/readyz") as response:
+                return response.status == 200
+        except aiohttp.ClientConnectorError:
+            return False
+
+
+@asynccontextmanager
+async def serve(
+    cluster: Cluster, roots: Sequence[Root], rules: Rules, proxy: FaultProxy | None = None
+) -> AsyncIterator[Server]:
+    """Start a server and wait until it is ready; kill it in the end. Its caller is the first root."""
+    name, port = f"server-{next(NUMBERS)}", free_port()
+    environment = {
+        "AGENTSPAWN_PORT": str(port),
+        "AGENTSPAWN_ROOTS": ",".join(root.name for root in roots),
+        "AGENTSPAWN_POLICIES": str(rules.folder / "policies"),
+        "AGENTSPAWN_TEMPLATES": str(rules.folder / "templates"),
+        "AGENTSPAWN_AUDIT_FILE": str(cluster.plane.folder / f"{name}.jsonl"),
+        "AGENTSPAWN_WRITER": name,
+        "AGENTSPAWN_KUBECONFIG": str(kubeconfig(cluster, roots[0], proxy)),
+    }
+    async with AsyncExitStack() as stack:
+        log = cluster.plane.folder / f"{name}.log"
+        output = stack.enter_context(log.open("wb"))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", COMMAND, "serve"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={"PATH": os.environ["PATH"], **environment},
+            process_group=cluster.plane._group,  # it ends with the plane, however this process ends
+        )
+        stack.push_async_callback(_end, process)
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        server = Server(process, f"http://127.0.0.1:{port}", session, await cluster.token_of(roots[0]), log)
+        await until(server.is_ready)
+        yield server
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
