@@ -18,6 +18,7 @@ from mcp_agentspawn.localplane.binaries import Binaries
 from mcp_agentspawn.localplane.certificates import issue, write_private
 from mcp_agentspawn.localplane.connection import Connection
 from mcp_agentspawn.localplane.errors import ControlPlaneFailed
+from mcp_agentspawn.localplane.install import install
 from mcp_agentspawn.localplane.probes import (
     Probe,
     api_server_is_ready,
@@ -35,10 +36,13 @@ WATCH_SECONDS = 0.5
 class ControlPlane:
     """etcd, kube-apiserver and kube-controller-manager on free loopback ports; an async context manager, used once.
 
-    `users` maps a user's name to its groups; each gets a random bearer token for this start. `api_server_flags` are
-    added to the API server's command line. Entering raises ControlPlaneFailed with the end of a component's log when
-    one dies or is not ready within `timeout_seconds`. Leaving stops everything and removes the folder; should this
-    process be killed, a guardian does the same.
+    `users` maps a user's name to its groups; each gets a random bearer token for this start. `kinds` are files of
+    CustomResourceDefinitions that are there before the controllers start: a kind that comes later is counted by quotas
+    only after half a minute. `api_server_flags` are added to the API server's command line.
+
+    Entering raises ControlPlaneFailed with the end of a component's log when one dies or is not ready within
+    `timeout_seconds`. Leaving stops everything and removes the folder; should this process be killed, a guardian does
+    the same.
     """
 
     url: str
@@ -57,12 +61,14 @@ class ControlPlane:
         binaries: Binaries,
         *,
         users: Mapping[str, Sequence[str]] | None = None,
+        kinds: Sequence[Path] = (),
         api_server_flags: Sequence[str] = (),
         timeout_seconds: float = 90.0,
         stop_seconds: float = 5.0,
     ) -> None:
         self._binaries = binaries
         self._users = dict(users or {})
+        self._kinds = kinds
         self._tokens = {user: secrets.token_urlsafe(32) for user in self._users}
         self._api_server_flags = api_server_flags
         self._timeout_seconds = timeout_seconds
@@ -116,6 +122,7 @@ class ControlPlane:
         self.admin = await self._listen(stack, lambda port: self._api_server(port, etcd), api_server_is_ready)
         self.url = self.admin.url
         self.admin_kubeconfig = self.admin.write_kubeconfig(self.folder / "admin.kubeconfig", "admin")
+        await install(self.admin, self._kinds)
         await self._start_controllers(stack)
 
     async def _listen(self, stack: AsyncExitStack, start: Callable[[int], Component], probe: Probe) -> Connection:
