@@ -65,7 +65,7 @@ class Served:
     """A server that serves, and the MCP endpoint as callers see it."""
 
     url: str
-    serving: Serving
+    process: Serving
 
 
 @asynccontextmanager
@@ -98,8 +98,8 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
             name,
         )
         await stack.enter_async_context(running(_loops(services, rules, metrics)))
-        server = await stack.enter_async_context(served(application(edge), health, listener, settings.drain_seconds))
-        yield Served(url, server)
+        process = await stack.enter_async_context(served(application(edge), health, listener, settings.drain_seconds))
+        yield Served(url, process)
 
 
 def _watched(settings: Settings) -> Watched[Rules]:
@@ -165,16 +165,17 @@ def _loops(services: Services, rules: Watched[Rules], metrics: Metrics) -> Seque
     return [Loop("rules", RELOAD_SECONDS, reload), Loop("repair", REPAIR_SECONDS, mend, services.later.wanted)]
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Serve the current cluster until `stop` is set. Raises ConfigError or Unavailable when it can not be begun."""
+@asynccontextmanager
+async def serving_cluster(settings: Settings) -> AsyncIterator[Served]:
+    """Serve the current cluster until the block is left. Raises ConfigError or Unavailable when it can not be begun."""
     if not settings.roots:
         raise ConfigError(["AGENTSPAWN_ROOTS: names no root, so nobody could spawn"])
     async with (
         connect(settings.roots, kubeconfig=settings.kubeconfig, legacy_accounts=settings.legacy_tokens) as world,
-        serving(settings, world) as server,
+        serving(settings, world) as served,
     ):
-        log.info("serving", url=server.url, roots=[root.name for root in settings.roots])
-        await server.serving.wait(stop)
+        log.info("serving", url=served.url, roots=[root.name for root in settings.roots])
+        yield served
 
 
 @dataclass(frozen=True, slots=True)

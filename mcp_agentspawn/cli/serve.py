@@ -1,14 +1,12 @@
 """`agentspawn serve`: the server against the current cluster, or over an in-process twin of one."""
 
-import asyncio
 import os
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from mcp_agentspawn.app import serve as serve_cluster
-from mcp_agentspawn.app import serving_memory
+from mcp_agentspawn.app import serving_cluster, serving_memory
 from mcp_agentspawn.cli.running import run_until_stopped
 from mcp_agentspawn.settings import Settings, load
 from mcp_agentspawn.telemetry import configure_logging
@@ -46,13 +44,15 @@ def serve(memory: bool, **options: Any) -> None:  # noqa: FBT001 - click passes 
     """Serve MCP. Every option is also an environment variable: AGENTSPAWN_ROOTS for --roots, and so on."""
     settings = load(os.environ, options)
     configure_logging(settings.log_level)
-    if memory:
-        run_until_stopped(lambda stop: _in_memory(settings, stop))
-    else:
-        run_until_stopped(lambda stop: serve_cluster(settings, stop))
+    run_until_stopped(_in_memory(settings) if memory else _in_cluster(settings))
 
 
-async def _in_memory(settings: Settings, stop: asyncio.Event) -> None:
+async def _in_cluster(settings: Settings) -> None:
+    async with serving_cluster(settings) as served:
+        await served.process.wait()
+
+
+async def _in_memory(settings: Settings) -> None:
     async with serving_memory(settings) as serving:
         click.echo(
             f"Serving an in-process world, gone when this ends: {serving.served.url}\n"
@@ -62,4 +62,4 @@ async def _in_memory(settings: Settings, stop: asyncio.Event) -> None:
             f"    --method tools/call --tool-name list_templates \\\n"
             f'    --header "X-Agentspawn-Token: $(cat {serving.token_file})"'
         )
-        await serving.served.serving.wait(stop)
+        await serving.served.process.wait()

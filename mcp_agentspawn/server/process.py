@@ -45,13 +45,10 @@ class Serving:
     health: Health
     ended: "asyncio.Task[None]"
 
-    async def wait(self, stop: asyncio.Event) -> None:
-        """Wait until the event is set. Raises Unavailable when the server ends before."""
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, self.ended}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if self.ended.done():
-            raise _failed(self.ended)
+    async def wait(self) -> None:
+        """Wait until the server ends by itself, which raises Unavailable."""
+        await asyncio.wait({self.ended})
+        raise _failed(self.ended)
 
     async def stop(self) -> None:
         """Drain, finish what was begun, and end."""
