@@ -10,7 +10,9 @@ from typing import Any
 
 import httpx2
 from mcp import Client
+from mcp.client import Transport
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.lowlevel import Server
 
 from mcp_agentspawn.localplane.tools import ToolServers
 
@@ -38,12 +40,15 @@ def model_configs(namespace: str) -> list[dict[str, Any]]:
 
 async def discovered(url: str) -> list[dict[str, str]]:
     """The tools that a server offers now, as kagent's controller records them: name and description, by name."""
+    async with httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as http:  # loopback, so past every proxy
+        return await offered(streamable_http_client(url, http_client=http))
+
+
+async def offered(server: Transport | Server[Any]) -> list[dict[str, str]]:
+    """The same of a server that is reached in another way; at most `MOST_PAGES` pages."""
     found: list[dict[str, str]] = []
     cursor: str | None = None
-    async with (
-        httpx2.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as http,  # loopback, so past every proxy
-        Client(streamable_http_client(url, http_client=http), read_timeout_seconds=TIMEOUT_SECONDS) as client,
-    ):
+    async with Client(server, read_timeout_seconds=TIMEOUT_SECONDS) as client:
         for _ in range(MOST_PAGES):
             page = await client.list_tools(cursor=cursor)
             found += [{"name": tool.name, "description": tool.description or ""} for tool in page.tools]

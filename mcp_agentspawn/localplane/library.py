@@ -1,6 +1,7 @@
 """What the local tool servers look things up in: bundled documents and synthetic logs, read once and held in memory."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ MOST_HITS = 10
 MOST_LINES = 100
 MOST_DOCUMENT_CHARACTERS = 8_000
 EXCERPT_CHARACTERS = 240
+TITLE_WEIGHT = 3
 WORD = re.compile(r"[a-z0-9]{2,}")
 
 
@@ -63,21 +65,25 @@ def _document(file: Path) -> Document:
 
 
 def find(library: Mapping[str, Document], query: str, limit: int) -> list[Hit]:
-    """The documents that hold most of the query's words, a word in the title counting thrice; ties by address."""
-    words = set(WORD.findall(query.lower()))
-    scores = {document.address: _score(document, words) for document in library.values()}
+    """The documents that hold most of the query's words; a rare word and one in a title count more. Ties by address."""
+    words = _words(query)
+    holding = Counter(word for document in library.values() for word in words & _words(document.title, document.text))
+    scores = {address: _score(document, words, holding) for address, document in library.items()}
     best = sorted((address for address in scores if scores[address]), key=lambda address: (-scores[address], address))
     return [_hit(library[address], words) for address in best[: _within(limit, MOST_HITS)]]
 
 
-def _score(document: Document, words: set[str]) -> int:
-    title, text = (set(WORD.findall(part.lower())) for part in (document.title, document.text))
-    return 3 * len(words & title) + len(words & text)
+def _words(*texts: str) -> set[str]:
+    return {word for text in texts for word in WORD.findall(text.lower())}
+
+
+def _score(document: Document, words: set[str], holding: Mapping[str, int]) -> float:
+    title, text = _words(document.title), _words(document.text)
+    return sum((TITLE_WEIGHT * (word in title) + (word in text)) / max(1, holding[word]) for word in words)
 
 
 def _hit(document: Document, words: set[str]) -> Hit:
-    paragraphs = document.text.split("\n\n")
-    best = max(paragraphs, key=lambda paragraph: len(words & set(WORD.findall(paragraph.lower()))))
+    best = max(document.text.split("\n\n"), key=lambda paragraph: len(words & _words(paragraph)))
     return Hit(document.address, document.title, " ".join(best.split())[:EXCERPT_CHARACTERS])
 
 

@@ -35,6 +35,14 @@ class Hits(BaseModel):
     hits: list[library.Hit]
 
 
+class Found(BaseModel):
+    """One whole document."""
+
+    address: str
+    title: str
+    text: str
+
+
 class Streams(BaseModel):
     """Which log streams there are."""
 
@@ -66,11 +74,11 @@ def web_search() -> MCPServer[Any]:
         return Hits(hits=library.find(documents, query, limit))
 
     @server.tool(annotations=READS_ONLY)
-    async def fetch(address: Text) -> library.Document:
+    async def fetch(address: Text) -> Found:
         """Read one whole document by the address that search returned."""
         if address not in documents:
             raise ToolError("There is no document with this address. Use one that search returned.")
-        return documents[address]
+        return Found.model_validate(documents[address], from_attributes=True)
 
     return server
 
@@ -87,7 +95,7 @@ def log_store() -> MCPServer[Any]:
 
     @server.tool(annotations=READS_ONLY)
     async def query_logs(
-        stream: Text = "", contains: Text = "", since: Text = "", until: Text = "", limit: HitLimit = 50
+        stream: Text = "", contains: Text = "", since: Text = "", until: Text = "", limit: LineLimit = 50
     ) -> Lines:
         """Read log lines by time, of one stream or all; since and until are times such as 2026-03-17T09:38:00Z."""
         found = library.select(lines, stream, contains, since, until, len(lines))

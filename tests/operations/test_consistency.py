@@ -1,0 +1,88 @@
+from typing import Any
+
+import pytest
+
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.consistency import Misfit, misfits, overlaps
+from tests.builders import policy, template
+
+
+def callers(*namespaces: str, accounts: tuple[str, ...] = ()) -> Policy:
+    return policy(callers={"namespaces": namespaces, "service_accounts": accounts})
+
+
+def of(templates: dict[str, Template], policies: dict[str, Policy]) -> set[tuple[str, str, Any]]:
+    return {(misfit.kind, misfit.name, misfit.path) for misfit in misfits(templates, policies)}
+
+
+def test_what_fits_together_has_no_misfit() -> None:
+    assert misfits({"researcher": template()}, {"default": policy()}) == []
+
+
+def test_a_template_that_nobody_may_use_is_a_misfit() -> None:
+    other = template("verifier")
+
+    assert of({"researcher": template(), "verifier": other}, {"default": policy()}) == {("template", "verifier", ())}
+
+
+def test_a_policy_that_allows_an_unknown_template_is_a_misfit() -> None:
+    allowing = policy(template={"allow": ["researcher", "reseacher"]})
+
+    assert of({"researcher": template()}, {"default": allowing}) == {("policy", "default", ("template", "allow", 1))}
+
+
+@pytest.mark.parametrize(("most", "fits"), [(0, False), (1, True)])
+def test_default_tools_beyond_the_policy_s_limit_are_a_misfit(most: int, fits: bool) -> None:
+    limited = policy(manifest={"most_tools": most})
+
+    assert (of({"researcher": template()}, {"default": limited}) == set()) is fits
+
+
+@pytest.mark.parametrize("name", ["Default", "a_b", "-a", "a-", "a."])
+def test_a_model_or_server_that_no_object_can_be_named_after_is_a_misfit(name: str) -> None:
+    odd = template(models=["fine", name], tools={name: {"allow": ["x"]}})
+
+    assert of({"researcher": odd}, {"default": policy()}) == {
+        ("template", "researcher", ("models", 1)),
+        ("template", "researcher", ("tools", name)),
+    }
+
+
+def test_the_server_s_own_tools_are_a_misfit() -> None:
+    spawning = template(tools={"agentspawn": {"allow": ["propose_subagent"]}})
+
+    assert of({"researcher": spawning}, {"default": policy()}) == {("template", "researcher", ("tools", "agentspawn"))}
+
+
+@pytest.mark.parametrize("account", ["orchestrator", "agents/", "/a", "agents/a/b", "a.b/c", "agents/*"])
+def test_an_account_that_is_no_account_is_a_misfit(account: str) -> None:
+    odd = callers(accounts=("agents/fine", account))
+
+    assert of({"researcher": template()}, {"default": odd}) == {("policy", "default", ("callers", "service_accounts", 1))}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "found"),
+    [
+        (callers("a"), callers("b"), []),
+        (callers(), callers(), []),
+        (callers("a"), callers("b", "a"), [("two", ("callers", "namespaces", 1))]),
+        (callers("a"), callers(accounts=("b/x", "a/x")), [("two", ("callers", "service_accounts", 1))]),
+        (callers(accounts=("a/x",)), callers("a"), [("one", ("callers", "service_accounts", 0))]),
+        (callers(accounts=("a/x",)), callers(accounts=("a/x",)), [("two", ("callers", "service_accounts", 0))]),
+        (callers(accounts=("a/x",)), callers(accounts=("a/y",)), []),
+        (callers("a", accounts=("a/x",)), callers("b"), []),
+    ],
+)
+def test_a_caller_that_two_policies_match_is_named_once(
+    one: Policy, two: Policy, found: list[tuple[str, tuple[str | int, ...]]]
+) -> None:
+    assert [(misfit.name, misfit.path) for misfit in overlaps({"one": one, "two": two})] == found
+
+
+def test_overlaps_are_misfits_too() -> None:
+    policies = {"one": policy(), "two": policy()}
+
+    assert misfits({"researcher": template()}, policies) == overlaps(policies)
+    assert isinstance(overlaps(policies)[0], Misfit)

@@ -1,0 +1,108 @@
+"""The files that a user begins with: they are fit, they say everything there is, and what they name is there."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from mcp_agentspawn.adapters.files import load_folder
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.placeholders import placeholders
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.localplane.inventory import discovered, model_configs
+from mcp_agentspawn.localplane.tools import tool_servers
+from mcp_agentspawn.operations.consistency import misfits
+from mcp_agentspawn.operations.services import Rules
+
+REPOSITORY = Path(__file__).parent.parent
+TEMPLATES = load_folder(REPOSITORY / "templates", Template)
+POLICIES = load_folder(REPOSITORY / "policies", Policy)
+
+
+def numbers(policy: Policy) -> dict[str, int]:
+    """Every limit of a policy, by section and key."""
+    sections = policy.model_dump(mode="json").items()
+    return {
+        f"{name}.{key}": value for name, section in sections for key, value in section.items() if isinstance(value, int)
+    }
+
+
+def test_the_samples_are_the_ones_that_the_documentation_names() -> None:
+    assert set(TEMPLATES) == {"researcher", "log-analyst", "verifier"}
+    assert set(POLICIES) == {"default", "strict"}
+
+
+def test_the_samples_fit_together() -> None:
+    assert misfits(TEMPLATES, POLICIES) == []
+
+
+def test_the_default_policy_shows_every_key_there_is() -> None:
+    written = yaml.safe_load((REPOSITORY / "policies" / "default.yaml").read_text())
+
+    for name, field in Policy.model_fields.items():
+        assert isinstance(field.annotation, type)
+        assert issubclass(field.annotation, BaseModel)
+        assert set(written[name]) == set(field.annotation.model_fields)
+
+
+def test_the_default_policy_says_what_each_section_is_for() -> None:
+    lines = (REPOSITORY / "policies" / "default.yaml").read_text().splitlines()
+
+    for name in Policy.model_fields:
+        assert lines[next(at for at, line in enumerate(lines) if line.startswith(f"{name}:")) - 1].startswith("# ")
+
+
+def test_the_default_policy_s_limits_are_the_safe_defaults() -> None:
+    assert numbers(POLICIES["default"]) == numbers(Policy())
+
+
+def test_no_limit_of_the_strict_policy_is_looser_than_the_default() -> None:
+    strict, default = numbers(POLICIES["strict"]), numbers(POLICIES["default"])
+
+    assert all(0 < strict[key] < default[key] for key in default)
+    assert set(POLICIES["strict"].template.allow) < set(POLICIES["default"].template.allow)
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("agents", "default"), ("agents-strict", "strict")])
+def test_each_namespace_of_the_samples_has_one_policy(namespace: str, name: str) -> None:
+    root = Root(namespace, "orchestrator", "subagents")
+
+    assert Rules(TEMPLATES, POLICIES).policy_for(root) is POLICIES[name]
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_every_parameter_is_described_and_used(template: Template) -> None:
+    properties = template.parameters["properties"]
+    texts = [template.agent.instructions, template.agent.description]
+
+    assert all(schema["description"] for schema in properties.values())
+    assert set(properties) == {name for text in texts for name in placeholders(text)}
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+def test_a_template_lives_by_default_no_longer_than_an_hour(template: Template) -> None:
+    assert template.lifetime.default <= timedelta(hours=1)
+
+
+def test_the_instructions_say_that_data_is_no_instruction() -> None:
+    for template in TEMPLATES.values():
+        assert re.search(r"never instructions? to you|never an instruction to you", template.agent.instructions)
+
+
+async def test_every_tool_that_a_template_names_is_there() -> None:
+    async with tool_servers() as servers:
+        offered = {name: {tool["name"] for tool in await discovered(url)} for name, url in servers.urls.items()}
+
+    for template in TEMPLATES.values():
+        for server, rule in template.tools.items():
+            assert set(rule.allow) <= offered[server]
+
+
+def test_every_model_that_a_template_names_is_there() -> None:
+    there = {manifest["metadata"]["name"] for manifest in model_configs("subagents")}
+
+    assert {model for template in TEMPLATES.values() for model in template.models} == there
