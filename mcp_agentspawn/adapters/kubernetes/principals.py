@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, SYSTEM_NAMESPACE
+from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, NAME, SYSTEM_NAMESPACE
 from mcp_agentspawn.core.errors import ConfigError, Refused
 from mcp_agentspawn.core.model import Root
 
@@ -17,7 +17,6 @@ USER = "Impersonate-User"
 PROPOSAL = "Impersonate-Extra-agentspawn.dev%2Fproposal"
 OWN_METHODS = frozenset({"GET", "DELETE"})  # expiry works although a root's rights are gone
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 
 class Server(Enum):
@@ -107,4 +106,4 @@ def _is_label(text: str) -> bool:
 
 
 def _is_named_well(root: Root) -> bool:
-    return _is_label(root.namespace) and _is_label(root.home) and SUBDOMAIN.fullmatch(root.account) is not None
+    return _is_label(root.namespace) and _is_label(root.home) and NAME.fullmatch(root.account) is not None

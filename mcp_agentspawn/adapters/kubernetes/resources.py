@@ -1,13 +1,13 @@
 """The kinds of object that we talk to the API server about, and their paths."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from mcp_agentspawn.core.errors import Missing
 
 SYSTEM_NAMESPACE = "agentspawn-system"
-NO_NAMES = frozenset({"", ".", ".."})
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a DNS subdomain (RFC 1123), as every name of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", 
 
 
 def _segment(text: str) -> str:
-    if text in NO_NAMES:
-        raise Missing(f"{text!r} is no object's name.")
-    return quote(text, safe="")
+    """Escaping would not do: the API server resolves `a%2Fb` into an object and its subresource."""
+    if NAME.fullmatch(text) is None:
+        raise Missing("That is no object's name.")
+    return text

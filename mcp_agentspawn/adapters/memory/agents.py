@@ -45,12 +45,13 @@ class MemoryAgents:
 
     async def of_root(self, root: Root) -> Sequence[Subagent]:
         """See `core.ports.Agents.of_root`."""
-        labelled = (found for found in self._in(root.home) if found["metadata"]["labels"].get(TREE) == root.label)
+        labelled = (found for found in self._in(root.home) if _labels(found).get(TREE) == root.label)
         return [subagent for subagent in map(subagent_of, deepcopy(list(labelled))) if is_of(subagent, root)]
 
     async def of_home(self, home: str) -> Sequence[Subagent]:
         """See `core.ports.Agents.of_home`."""
-        return [subagent_of(deepcopy(found)) for found in self._in(home)]
+        found = map(subagent_of, deepcopy(list(self._in(home))))
+        return [subagent for subagent in found if subagent.virtual_user]
 
     async def delete(self, root: Root, id_: str, uid: str) -> bool:
         """See `core.ports.Agents.delete`."""
@@ -63,6 +64,12 @@ class MemoryAgents:
     async def expire(self, home: str, id_: str, uid: str) -> bool:
         """See `core.ports.Agents.expire`."""
         return self._remove(home, id_, uid)
+
+    def put(self, home: str, manifest: Manifest) -> None:
+        """Have an operator make one there, whom no rule binds."""
+        self._objects[home, manifest["metadata"]["name"]] = self._stored(
+            {**manifest, "metadata": {**manifest["metadata"], "namespace": home}}
+        )
 
     def set_ready(self, home: str, id_: str) -> None:
         """Say that it is up, as kagent's controller would."""
@@ -113,8 +120,12 @@ class MemoryAgents:
 def _against_the_lock(root: Root, proposal: str, manifest: Manifest) -> str:
     """What the policy `agentspawn-lock` would say; `""` when nothing."""
     metadata = manifest.get("metadata", {})
-    if metadata.get("name") != proposal or (metadata.get("labels") or {}).get(PROPOSAL) != proposal:
+    if metadata.get("name") != proposal or _labels(manifest).get(PROPOSAL) != proposal:
         return "name, label and proposal are not one."
     if (metadata.get("annotations") or {}).get(ROOT) != root.virtual_user:
         return "it is marked as another root's."
     return ""
+
+
+def _labels(manifest: Manifest) -> Mapping[str, str]:
+    return manifest.get("metadata", {}).get("labels") or {}

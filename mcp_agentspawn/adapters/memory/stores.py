@@ -81,6 +81,8 @@ class MemoryLedgers:
         """See `core.ports.Ledgers.change`."""
         ledger = await self.look(root)
         changed, said = decide(ledger)
+        if changed.spawned < ledger.spawned:
+            raise Refused("invalid", "The count of what was ever spawned never falls.")
         if changed is not ledger:
             self._stored[root] = changed
         return said
