@@ -7,7 +7,7 @@ import os
 import resource
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -237,14 +237,14 @@ async def test_what_could_not_be_taken_back_at_once_is_before_the_next_record(
 
 async def test_a_server_starts_on_a_full_disk_and_writes_when_there_is_room(path: Path) -> None:
     path.touch()
-    with full_disk(path, room=10):
-        async with opened(path, "agentspawn-0", FixedClock()) as audit:
+    async with AsyncExitStack() as stack:
+        with full_disk(path, room=10):
+            audit = await stack.enter_async_context(opened(path, "agentspawn-0", FixedClock()))
             assert audit.failing
             with pytest.raises(Unavailable):
                 await audit.write(INTENT)
             assert path.read_bytes() == b""
 
-    async with opened(path, "agentspawn-0", FixedClock()) as audit:
         head = await audit.write(INTENT)
 
     assert [record["event"] for record in records(path)] == ["segment", "apply.intent"]

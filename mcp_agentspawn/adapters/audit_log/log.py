@@ -115,7 +115,7 @@ class AuditLog:
                 unavailable = Unavailable(f"The audit log can not be written: {error.strerror}.")
                 unavailable.__cause__ = error
                 waiting.written.set_exception(unavailable)
-        self._say(failing=True, cause=error.strerror)
+        self._say(failing=True, cause=error.strerror or "")
 
     def _say(self, *, failing: bool, cause: str = "") -> None:
         """Tell the operator when it begins to fail, and when it works again."""
