@@ -18,7 +18,7 @@ ABANDONED_AFTER = timedelta(seconds=90)
 KEPT_FOR = timedelta(hours=24)
 """How long a proposal that has come to its end can still be looked at."""
 
-Verb = Literal["mark", "expire", "remove", "release", "fence", "lapse", "retire", "forget"]
+Verb = Literal["mark", "expire", "remove", "release", "fence", "lapse", "close", "retire", "forget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ def _about_proposal(now: datetime, seen: Seen, proposal: Proposal) -> Action | N
         return Action("lapse", proposal.id) if lost and _quiet(now, proposal) else None
     if proposal.phase not in FINAL_PHASES:
         return Action("retire", proposal.id)
+    if seen.ledger.is_open(proposal.id):
+        return Action("close", proposal.id)
     ended = max(proposal.expires_at, proposal.created_at or proposal.expires_at)
     return Action("forget", proposal.id) if ended + KEPT_FOR <= now else None
 

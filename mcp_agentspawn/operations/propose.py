@@ -8,7 +8,7 @@ from mcp_agentspawn.core.digest import canonical, proposal_digest, request_diges
 from mcp_agentspawn.core.errors import Conflict, Refused
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
-from mcp_agentspawn.core.model import Caller, Proposal
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.render import grant_of, proposal_id, render
 from mcp_agentspawn.core.request import Ask, resolve
@@ -56,8 +56,12 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
 
 
 async def _find_or_make(case: Case) -> Proposed | Refusal:
-    known = await _known(case, fresh=False)
-    if known and (stored := await case.services.proposals.get(known)):
+    # What an old copy knows may have been retired since: only a fresh one says that it still stands.
+    known = await _known(case, fresh=False) and await _known(case, fresh=True)
+    stored = await case.services.proposals.get(known) if known else None
+    if stored is not None and stored.phase in FINAL_PHASES:
+        known, stored = await _freed(case, stored), None
+    if stored is not None:
         return proposed(stored)
     rendered = _rendered(case, known or proposal_id(case.template.name, case.services.suffix()))
     questions = case.policy.once_rendered(rendered, case.services.facts(), "propose", reserved=bool(known))
@@ -74,6 +78,12 @@ async def _find_or_make(case: Case) -> Proposed | Refusal:
 async def _known(case: Case, *, fresh: bool) -> str:
     ledger = await case.services.ledgers.look(case.caller.root.name, fresh=fresh)
     return ledger.pruned(case.now).find(case.digest)
+
+
+async def _freed(case: Case, ended: Proposal) -> str:
+    """Free the place of a withdrawn proposal whose withdrawer did not come to it; there is no id for it then."""
+    await case.services.ledgers.change(case.caller.root.name, lambda ledger: (ledger.closed(ended.id), None))
+    return ""
 
 
 def _rendered(case: Case, id_: str) -> Rendered:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_agentspawn.core.errors import Conflict, Missing
+from mcp_agentspawn.core.errors import Conflict, Missing, Refused, UnknownOutcome
 from mcp_agentspawn.core.expiry import Action, Seen, plan
 from mcp_agentspawn.core.ledger import Head, Ledger
 from mcp_agentspawn.core.model import Proposal, Root, Subagent
@@ -58,7 +58,7 @@ async def _act(services: Services, seen: Seen, action: Action) -> bool:
     head = await services.audit.write(_record("repair.intent", seen, action))
     try:
         done = await _do(services, seen, action, head)
-    except (Conflict, Missing):
+    except (Conflict, Missing, Refused, UnknownOutcome):  # one that can not be done must not keep the others waiting
         done = False
     outcome = "done" if done else "left"
     await services.audit.write(_record("repair.outcome", seen, action, outcome=outcome))
@@ -74,6 +74,9 @@ async def _do(services: Services, seen: Seen, action: Action, head: Head) -> boo
         case "fence":
             await services.proposals.mark(seen.proposals[action.id], "lapsed", reason="abandoned")
             return await _release(services, seen, action, head)
+        case "close":
+            ledgers = services.ledgers
+            await ledgers.change(seen.ledger.root, lambda ledger: (ledger.closed(action.id).anchored(head), None))
         case "forget":
             await services.proposals.delete(seen.proposals[action.id])
         case "mark":

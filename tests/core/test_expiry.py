@@ -104,3 +104,7 @@ def test_what_has_ended_is_kept_for_a_day(phase: Phase) -> None:
 
     assert due(seen(EMPTY, stored=proposal(phase)), ended + KEPT_FOR - timedelta(seconds=1)) == []
     assert due(seen(EMPTY, stored=proposal(phase)), ended + KEPT_FOR) == [Action("forget", "sub-a")]
+
+
+def test_the_place_of_a_withdrawn_proposal_is_closed() -> None:
+    assert due(seen(OPEN, stored=proposal("lapsed"))) == [Action("close", "sub-a")]

@@ -1,6 +1,7 @@
 """A writer that stands still, or ends, between two steps: others finish or undo its work, and it finds that so."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -9,9 +10,11 @@ from mcp_agentspawn.operations.answers import Applied, Refusal
 from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME
 from tests.faults import proxy as faults
 from tests.faults.cluster import Cluster
-from tests.faults.paths import CREATE_AGENT, LEDGERS, MARK, STORE_PROPOSAL, ledger_holds, one_agent
+from tests.faults.paths import CREATE_AGENT, DELETE_AGENT, LEDGERS, MARK, STORE_PROPOSAL, ledger_holds, one_agent
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica
+
+OTHER = "fast-model-config"
 
 
 async def test_an_applier_paused_until_it_was_given_up_takes_its_own_agent_back(
@@ -210,6 +213,54 @@ async def test_a_retire_that_ended_between_delete_and_release_is_finished(
         assert (await other.retire(agent.agent)).phase == "retired"
     else:
         assert ("release", agent.agent) in await other.repair()
+    assert await ledger_holds(cluster, root) == set()
+
+
+@pytest.mark.parametrize("seen_by", ["propose", "repair"])
+async def test_a_withdrawal_that_ended_between_lapse_and_close_keeps_no_place(
+    cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy, seen_by: str
+) -> None:
+    proposal = await replica.propose()
+    close = proxy.on("PUT", LEDGERS, faults.hold)
+    withdrawing = asyncio.create_task(replica.retire(proposal.proposal))
+    await close.arrived()
+    withdrawing.cancel()
+    close.drop()
+    assert await cluster.phase_of(proposal.proposal) == "lapsed"
+    if seen_by == "repair":
+        assert await _about(other, proposal.proposal) == {"close"}
+        assert (await cluster.ledger_of(root))["open"] == {}
+    again = await other.propose()
+    assert again.proposal != proposal.proposal
+    assert [entry["proposal"] for entry in (await cluster.ledger_of(root))["open"].values()] == [again.proposal]
+    assert (await other.apply(again)).agent == again.proposal
+
+
+async def test_a_request_retired_elsewhere_a_moment_ago_makes_a_new_proposal(
+    cluster: Cluster, root: Root, replica: Replica, other: Replica
+) -> None:
+    first = await replica.propose()
+    agent = await replica.apply(first)
+    assert (await other.propose()).proposal == first.proposal
+    await replica.retire(agent.agent)
+    second = await other.propose()
+    assert second.proposal != first.proposal
+    assert (await replica.apply(second)).agent == second.proposal
+    assert (await one_agent(cluster, root))[0] == second.proposal
+
+
+async def test_what_repair_can_not_do_keeps_nothing_else_waiting(
+    cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
+) -> None:
+    stuck, gone = await replica.apply(await replica.propose()), await replica.apply(await replica.propose(model=OTHER))
+    await replica.services.later.settle()
+    delete = proxy.on(*DELETE_AGENT, faults.cut_before)
+    done = await replica.later(timedelta(hours=1)).repair()
+    await delete.over()
+    assert len({("expire", stuck.agent), ("expire", gone.agent)} & done) == 1
+    assert len(await cluster.agents_of(root)) == 1
+    await other.later(timedelta(hours=1)).repair()
+    assert await cluster.agents_of(root) == []
     assert await ledger_holds(cluster, root) == set()
 
 

@@ -206,3 +206,28 @@ async def test_a_request_that_two_replicas_open_at_once_is_stored_under_the_firs
 
     assert isinstance(answer, Proposed)
     assert (answer.proposal, answer.digest) == (first.proposal, stored.digest)
+
+
+async def test_a_withdrawn_proposal_whose_place_was_not_freed_is_not_handed_out_again() -> None:
+    setup = bench()
+    first = await proposed(setup)
+    stored = await setup.world.proposals.get(first.proposal)
+    assert stored is not None
+    await setup.world.proposals.mark(stored, "lapsed", reason="withdrawn")
+    second = await proposed(setup)
+
+    assert second.proposal != first.proposal
+    opened = (await setup.world.ledgers.look(ROOT.name)).open.values()
+    assert [entry.proposal for entry in opened] == [second.proposal]
+
+
+async def test_a_proposal_that_another_replica_has_just_retired_is_not_handed_out_again() -> None:
+    setup = bench()
+    first = await proposed(setup)
+    old = await setup.world.ledgers.look(ROOT.name)
+    await setup.world.ledgers.change(ROOT.name, lambda ledger: (ledger.closed(first.proposal), None))
+    services = replace(setup.services, ledgers=OldLook(setup.world.ledgers, old))
+    second = await propose(services, CALLER, ask())
+
+    assert isinstance(second, Proposed)
+    assert second.proposal != first.proposal

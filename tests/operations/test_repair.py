@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.errors import Conflict, Unavailable, UnknownOutcome
+from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.expiry import ABANDONED_AFTER
 from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.operations.answers import Proposed
@@ -185,3 +185,24 @@ async def test_roots_that_are_no_longer_configured_are_still_looked_after() -> N
     assert [action.verb for action in await repair(replace(setup.services, roots=[]))] == []
     others = replace(setup.services, roots=[root for root in setup.services.roots if root != ROOT])
     assert [action.verb for action in await repair(others)] == ["expire"]
+
+
+async def test_the_place_of_a_withdrawal_that_was_interrupted_is_closed() -> None:
+    setup = bench()
+    made = await proposed(setup)
+    await setup.world.proposals.mark(await stored(setup, made), "lapsed", reason="withdrawn")
+
+    assert await repaired(setup) == ["close"]
+    assert (await setup.world.ledgers.look(ROOT.name)).open == {}
+
+
+async def test_what_can_not_be_done_keeps_nothing_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    made = await spawned(setup)
+    setup.clock.advance(days=1)
+    waiting = await proposed(setup)
+    await setup.world.proposals.mark(await stored(setup, waiting), "lapsed", reason="withdrawn")
+    monkeypatch.setattr(setup.world.agents, "expire", failing(Refused("forbidden.policy", "no")))
+
+    assert await repaired(setup) == ["close"]
+    assert await live(setup) == {made.proposal}
