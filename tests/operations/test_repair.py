@@ -14,8 +14,8 @@ from tests.builders import CALLER, ROOT, Bench, ask, bench
 from tests.operations.doubles import failing
 
 
-async def proposed(setup: Bench) -> Proposed:
-    made = await propose(setup.services, CALLER, ask())
+async def proposed(setup: Bench, **changes: Any) -> Proposed:
+    made = await propose(setup.services, CALLER, ask(**changes))
     assert isinstance(made, Proposed)
     return made
 
@@ -200,7 +200,7 @@ async def test_what_can_not_be_done_keeps_nothing_else_waiting(monkeypatch: pyte
     setup = bench()
     made = await spawned(setup)
     setup.clock.advance(days=1)
-    waiting = await proposed(setup)
+    waiting = await proposed(setup, purpose="Something else")
     await setup.world.proposals.mark(await stored(setup, waiting), "lapsed", reason="withdrawn")
     monkeypatch.setattr(setup.world.agents, "expire", failing(Refused("forbidden.policy", "no")))
 
