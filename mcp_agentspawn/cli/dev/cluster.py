@@ -1,0 +1,85 @@
+"""A control plane as a platform engineer leaves it: deploy/ applied, a root onboarded, tools and models in place."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+
+from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.tokens import Credentials, issue
+from mcp_agentspawn.cli.dev.waiting import until
+from mcp_agentspawn.cli.manifests import onboarding
+from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.localplane import Binaries, ControlPlane, install
+from mcp_agentspawn.localplane.inventory import manifests as inventory
+from mcp_agentspawn.localplane.tools import tool_servers
+
+HOME = "subagents"
+ROOTS: Mapping[str, Root] = {
+    "orchestrator": Root("agents", "orchestrator", HOME),
+    "stranger": Root("agents", "stranger", HOME),
+}
+"""`stranger` may call the server and has no right in the cluster."""
+QUOTA = f"/api/v1/namespaces/{HOME}/resourcequotas/agentspawn"
+COUNTED_WITHIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The control plane, and who may do what there."""
+
+    plane: ControlPlane
+    credentials: Credentials
+
+
+@asynccontextmanager
+async def cluster(binaries: Binaries) -> AsyncIterator[Cluster]:
+    """Start it and put everything there; leaving stops and removes all of it."""
+    async with ControlPlane(binaries, kinds=checkout.kinds()) as plane, tool_servers() as servers:
+        orchestrator = ROOTS["orchestrator"]
+        rights = onboarding(orchestrator.namespace, orchestrator.account, HOME, constrained=True)
+        offered = await inventory(servers, HOME)
+        files = [*checkout.manifests(), _written(plane, "rights", [*rights, _stranger()])]
+        await install(plane.admin, [*files, _written(plane, "inventory", offered)])
+        async with plane.admin.session() as admin:
+            await _say_status(admin, offered)
+            complaint = "The ResourceQuota for subagents is not counted, so it would refuse every Agent."
+            await until(partial(_is_counted, admin), COUNTED_WITHIN_SECONDS, complaint)
+        yield Cluster(plane, await issue(plane, ROOTS))
+
+
+def _stranger() -> dict[str, Any]:
+    root = ROOTS["stranger"]
+    metadata = {"name": root.account, "namespace": root.namespace}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
+
+
+def _written(plane: ControlPlane, name: str, documents: Sequence[Mapping[str, Any]]) -> Path:
+    file = plane.folder / f"{name}.yaml"
+    without_status = [{key: part for key, part in document.items() if key != "status"} for document in documents]
+    file.write_text(yaml.safe_dump_all(without_status), encoding="utf-8")
+    return file
+
+
+async def _say_status(admin: aiohttp.ClientSession, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Write what kagent's controller would: which tools each server offers."""
+    for document in documents:
+        if "status" in document:
+            namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
+            path = f"/apis/{document['apiVersion']}/namespaces/{namespace}/remotemcpservers/{name}/status"
+            headers = {"Content-Type": "application/merge-patch+json"}
+            async with admin.patch(path, data=json.dumps({"status": document["status"]}), headers=headers) as response:
+                if not response.ok:
+                    raise Unavailable(f"The tools of {name} can not be said: HTTP {response.status}")
+
+
+async def _is_counted(admin: aiohttp.ClientSession) -> bool:
+    async with admin.get(QUOTA) as response:
+        return "used" in (await response.json()).get("status", {})

@@ -1,0 +1,130 @@
+"""`agentspawn dev` and `agentspawn demo`."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.story import retire, spawn
+from mcp_agentspawn.cli.dev.telling import Teller
+from mcp_agentspawn.cli.dev.world import LocalWorld, local_world, ready_file
+from mcp_agentspawn.cli.running import run_until_stopped
+from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.localplane import Binaries, find_or_build
+from mcp_agentspawn.server.process import listen
+from mcp_agentspawn.telemetry import configure_logging
+
+FAILED = 1
+LOOPBACK = "127.0.0.1"
+READY_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@click.command()
+@click.option("--ready-file", type=READY_FILE, help="Where to write, as JSON, what is where, once it is ready.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The server's port; default any that is free.")
+@click.option("--spawn", "tell", is_flag=True, help="Spawn one subagent, step by step, and leave it live.")
+@click.option("--log-level", default="warning", show_default=True, help="debug, info, warning or error.")
+def dev(ready_file: Path | None, port: int, tell: bool, log_level: str) -> None:  # noqa: FBT001 - click passes flags so
+    """Run everything on this machine until Ctrl-C: a control plane, deploy/, sample tools, an orchestrator, the server.
+
+    Nothing of it is left then.
+    """
+    _claim(port)
+    configure_logging(log_level)
+    checkout.check_out()
+    binaries = find_or_build()
+    run_until_stopped(_dev(binaries, port, ready_file, tell=tell))
+
+
+@click.command()
+@click.option("--log-level", default="warning", show_default=True, help="debug, info, warning or error.")
+def demo(log_level: str) -> None:
+    """Show one spawn from search to retirement, and exit with 0 only when the API server confirms every step."""
+    configure_logging(log_level)
+    checkout.check_out()
+    binaries = find_or_build()
+    failed: list[str] = ["it did not come to its end"]
+    run_until_stopped(_demo(binaries, failed))
+    if failed:
+        click.echo("\nNot confirmed:\n  " + "\n  ".join(failed), err=True)
+        sys.exit(FAILED)
+    click.echo("\nEvery step was confirmed by the API server.")
+
+
+def _claim(port: int) -> None:
+    """Say at once that a port is taken, and not after everything else was started."""
+    try:
+        listen(LOOPBACK, port).close()
+    except Unavailable as error:
+        click.echo(f"{error}. Choose another one: make run PORT=8001, or --port 0 for any that is free.", err=True)
+        sys.exit(FAILED)
+
+
+async def _dev(binaries: Binaries, port: int, file: Path | None, *, tell: bool) -> None:
+    async with _told(binaries, port) as world:
+        await _while_alive(world, _stay(world, file, tell=tell))
+
+
+async def _stay(world: LocalWorld, file: Path | None, *, tell: bool) -> None:
+    with ready_file(file, world):
+        if tell:
+            await spawn(world, Teller())
+        click.echo(_how_to_go_on(world))
+        await asyncio.Event().wait()
+
+
+async def _demo(binaries: Binaries, failed: list[str]) -> None:
+    async with _told(binaries, 0) as world:
+        await _while_alive(world, _once(world, failed))
+
+
+async def _once(world: LocalWorld, failed: list[str]) -> None:
+    teller = Teller()
+    applied = await spawn(world, teller)
+    await retire(world, teller, str(applied.get("agent", "")))
+    failed[:] = teller.failed
+
+
+@asynccontextmanager
+async def _told(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld]:
+    click.echo("Starting a Kubernetes control plane on this machine, and on it everything that deploy/ holds ...")
+    async with local_world(binaries, port) as world:
+        click.echo(f"Ready: {world.mcp_url}")
+        try:
+            yield world
+        finally:
+            click.echo("\nStopping; nothing of it is left.")
+
+
+async def _while_alive(world: LocalWorld, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work, but give up when a part of the world ends before."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(world.watch())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        next(task for task in tasks if task.done()).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _how_to_go_on(world: LocalWorld) -> str:
+    inspector = f"npx @modelcontextprotocol/inspector --cli {world.mcp_url} --transport http"
+    header = f'--header "X-Agentspawn-Token: $(cat {world.cluster.credentials.callers["orchestrator"]})"'
+    call = "--method tools/call --tool-name list_subagents"
+    return (
+        f"\nCall it from MCP Inspector, in the protocol's first era and in the one of 2026:\n"
+        f"  {inspector} {call} {header}\n"
+        f"  {inspector} --protocol-era modern {call} {header}\n"
+        f"\nLook at the cluster as its administrator:\n"
+        f"  export KUBECONFIG={world.kubeconfig}\n"
+        f"  kubectl get agents,subagentproposals,spawnledgers --all-namespaces\n"
+        f"\nThe audit log: {world.audit_file}\n"
+        f"  agentspawn audit verify {world.audit_file} --kubeconfig {world.kubeconfig}\n"
+        f"\nCtrl-C ends it and leaves nothing behind."
+    )

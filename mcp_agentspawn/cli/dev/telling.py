@@ -1,0 +1,105 @@
+"""A story told line by line: what was called, what was answered, and what the API server says to an administrator."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import click
+import httpx2
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+
+MOST_CHARACTERS = 160
+KAGENT, OURS = "/apis/kagent.dev/v1alpha2", "/apis/agentspawn.dev/v1alpha1"
+
+
+@dataclass
+class Teller:
+    """Prints, and remembers what did not come true."""
+
+    failed: list[str] = field(default_factory=list)
+    steps: int = 0
+
+    def step(self, title: str) -> None:
+        """Begin a step."""
+        self.steps += 1
+        click.echo(f"\n{self.steps}. {title}")
+
+    def line(self, what: str, text: str) -> None:
+        """Say one thing."""
+        click.echo(f"   {what:<10} {text}")
+
+    def confirm(self, so: bool, text: str) -> None:  # noqa: FBT001 - it is what this is about
+        """Say whether the API server confirms it."""
+        self.line("confirmed" if so else "NOT SO", text)
+        if not so:
+            self.failed.append(f"step {self.steps}: {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A real MCP client with one caller's credential."""
+
+    name: str
+    session: Client
+    teller: Teller
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool and tell it; gives back the structured answer."""
+        shown = ", ".join(f"{name}={_short(value)}" for name, value in arguments.items())
+        self.teller.line(self.name, f"{tool}({shown})")
+        answer = (await self.session.call_tool(tool, arguments)).structured_content or {}
+        self.teller.line("answer", outcome(answer))
+        return answer
+
+
+@asynccontextmanager
+async def caller(name: str, url: str, token_file: Path, teller: Teller) -> AsyncIterator[Caller]:
+    """Connect as the one whose token is in the file."""
+    headers = {"X-Agentspawn-Token": await asyncio.to_thread(token_file.read_text, "utf-8")}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30, trust_env=False) as http,
+        Client(streamable_http_client(url, http_client=http)) as session,
+    ):
+        yield Caller(name, session, teller)
+
+
+def outcome(answer: Mapping[str, Any]) -> str:
+    """One line for an answer: what was decided, and why if it was not allowed."""
+    reasons = "; ".join(f"{reason['code']}: {reason['message']}" for reason in answer.get("reasons", []))
+    return f"{answer.get('outcome', 'no answer')}{' (' + reasons + ')' if reasons else ''}"
+
+
+def _short(value: Any) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The API server, as its administrator sees it."""
+
+    admin: aiohttp.ClientSession
+
+    async def agent(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """An Agent; None when there is none."""
+        return await self._get(f"{KAGENT}/namespaces/{namespace}/agents/{name}")
+
+    async def phase(self, proposal: str) -> str:
+        """A proposal's stored phase; empty when there is none."""
+        found = await self._get(f"{OURS}/namespaces/agentspawn-system/subagentproposals/{proposal}")
+        return str((found or {}).get("status", {}).get("phase", ""))
+
+    async def holds_slot(self, root: str, agent: str) -> bool:
+        """Whether the root's ledger counts this agent as live."""
+        found = await self._get(f"{OURS}/namespaces/agentspawn-system/spawnledgers/{root}")
+        return agent in (found or {}).get("spec", {}).get("live", {})
+
+    async def _get(self, path: str) -> dict[str, Any] | None:
+        async with self.admin.get(path) as response:
+            found: dict[str, Any] = await response.json()
+            return found if response.ok else None

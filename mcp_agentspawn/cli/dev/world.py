@@ -1,0 +1,118 @@
+"""The server on the local cluster, as its own service account; and the file that tells others where everything is."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcp_agentspawn.app import Served, private_file, serving_cluster
+from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.cluster import HOME, ROOTS, Cluster, cluster
+from mcp_agentspawn.cli.dev.tokens import REFRESH_SECONDS, SYSTEM
+from mcp_agentspawn.cli.dev.waiting import until
+from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.localplane import Binaries
+from mcp_agentspawn.server.loops import Loop, running
+from mcp_agentspawn.settings import load
+
+READY_WITHIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWorld:
+    """Everything that runs on this machine."""
+
+    cluster: Cluster
+    served: Served
+    audit_file: Path
+
+    @property
+    def mcp_url(self) -> str:
+        """The MCP endpoint."""
+        return self.served.url
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.cluster.plane.admin_kubeconfig
+
+    async def watch(self) -> None:
+        """Wait until a part of it ends by itself, which raises ControlPlaneFailed or Unavailable."""
+        parts = [asyncio.create_task(self.cluster.plane.watch()), asyncio.create_task(self.served.process.wait())]
+        try:
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in parts:
+                if part.done():
+                    part.result()
+        finally:
+            for part in parts:
+                part.cancel()
+
+    def described(self) -> str:
+        """What the ready file says, as JSON. Token files, never tokens."""
+        return json.dumps(
+            {
+                "mcp_url": self.mcp_url,
+                "kubeconfig": str(self.kubeconfig),
+                "system_namespace": SYSTEM,
+                "namespace": HOME,
+                "tokens": {name: str(file) for name, file in self.cluster.credentials.callers.items()},
+                "kubeconfigs": {},
+                "audit_file": str(self.audit_file),
+            },
+            indent=2,
+        )
+
+
+@asynccontextmanager
+async def local_world(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld]:
+    """Start all of it and wait until the server is ready; leaving stops and removes all of it."""
+    async with cluster(binaries) as local:
+        audit_file = local.plane.folder / "audit.jsonl"
+        options = {
+            "port": port,
+            "roots": " ".join(root.name for root in ROOTS.values()),
+            "policies": checkout.POLICIES,
+            "templates": checkout.TEMPLATES,
+            "audit_file": audit_file,
+            "writer": "agentspawn-dev",
+            "kubeconfig": local.credentials.server,
+        }
+        tokens = Loop("tokens", REFRESH_SECONDS, local.credentials.refresh)
+        async with serving_cluster(load({}, options)) as served, running([tokens]):
+            world = LocalWorld(local, served, audit_file)
+            await _ready(world)
+            yield world
+
+
+async def _ready(world: LocalWorld) -> None:
+    """A policy that was just made acts up to a second later, and the server is ready only then."""
+    health = world.served.process.health
+
+    async def no_problems() -> bool:
+        return not await health.problems()
+
+    try:
+        await until(no_problems, READY_WITHIN_SECONDS, "The server is not ready")
+    except Unavailable as error:
+        problems = "; ".join(f"{part}: {problem}" for part, problem in (await health.problems()).items())
+        raise Unavailable(f"{error}: {problems}") from None
+
+
+@contextmanager
+def ready_file(path: Path | None, world: LocalWorld) -> Iterator[None]:
+    """Write it, all at once, and remove it in the end. Raises Unavailable when it can not be written."""
+    if path is None:
+        yield
+        return
+    try:
+        private_file(path, world.described())
+    except OSError as error:
+        raise Unavailable(f"{path}: {os.strerror(error.errno or 0)}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
