@@ -72,8 +72,12 @@ class Cluster:
     async def clear(self, root: Root) -> None:
         """Remove the Agents of a root, as an administrator."""
         for agent in await self.agents_of(root):
-            async with self.admin.delete(f"{AGENTS}/{agent['metadata']['name']}") as response:
-                assert response.status in {200, 404}, await response.text()
+            await self.remove(f"{AGENTS}/{agent['metadata']['name']}")
+
+    async def remove(self, path: str) -> None:
+        """Remove any object, as an administrator."""
+        async with self.admin.delete(path) as response:
+            assert response.status in {200, 404}, await response.text()
 
     async def _of(self, path: str, root: Root) -> list[dict[str, Any]]:
         found = await self.get(f"{path}?labelSelector=agentspawn.dev/tree%3D{root.label}")
