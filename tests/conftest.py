@@ -1,1 +1,1 @@
-pytest_plugins = ["tests.plane_fixtures"]
+pytest_plugins = ["tests.plane_fixtures", "tests.dev_fixtures"]

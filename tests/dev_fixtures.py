@@ -38,15 +38,20 @@ class DevServer:
     kubeconfigs: Mapping[str, Path]
     audit_file: Path
     process_id: int
+    output: Path
+    """What it printed so far."""
 
     def token(self, name: str) -> str:
         """Read the credential of `orchestrator` or `stranger`."""
         return self.tokens[name].read_text().strip()
 
+    def administrator(self) -> Any:
+        """An `ApiClient` of the `kubernetes` package with every right."""
+        return config.new_client_from_config(str(self.kubeconfig))  # type: ignore[no-untyped-call] # theirs
+
     def objects(self) -> Any:
-        """The API server's custom objects, read by the administrator: a `CustomObjectsApi`."""
-        connection = config.new_client_from_config(str(self.kubeconfig))  # type: ignore[no-untyped-call] # theirs
-        return client.CustomObjectsApi(connection)
+        """The API server's custom objects: a `CustomObjectsApi`."""
+        return client.CustomObjectsApi(self.administrator())
 
     def agent(self, name: str) -> dict[str, Any]:
         """The Agent of this name in the subagents' namespace. Raises ApiException, status 404, where there is none."""
@@ -84,7 +89,7 @@ def dev_server(
         )
     family = [psutil.Process(process.pid)]
     try:
-        yield _read(_wait_for(ready, process, log), process.pid)
+        yield _read(_wait_for(ready, process, log), process.pid, log)
         family += family[0].children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(ENDED_WITHIN_SECONDS) == 0, _end_of(log)
@@ -104,7 +109,7 @@ def _wait_for(ready: Path, process: "subprocess.Popen[bytes]", log: Path) -> dic
     return values
 
 
-def _read(values: dict[str, Any], process_id: int) -> DevServer:
+def _read(values: dict[str, Any], process_id: int, output: Path) -> DevServer:
     return DevServer(
         mcp_url=values["mcp_url"],
         kubeconfig=Path(values["kubeconfig"]),
@@ -114,6 +119,7 @@ def _read(values: dict[str, Any], process_id: int) -> DevServer:
         kubeconfigs={name: Path(path) for name, path in values.get("kubeconfigs", {}).items()},
         audit_file=Path(values["audit_file"]),
         process_id=process_id,
+        output=output,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,11 @@ class Inspector:
             command += ["--header", f"X-Agentspawn-Token: {self.token}"]
         exit_code, output, complaint = await finished(command, self.home)
         return Ran(exit_code, json.loads(output)["result"] if output else {}, complaint)
+
+
+def installed() -> str:
+    """The installed Inspector as the beginning of a shell's command line."""
+    return shlex.join([node(), node_script(SCRIPT)])
 
 
 async def finished(command: list[str], home: Path) -> tuple[int, str, str]:
