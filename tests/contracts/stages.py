@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from mcp_agentspawn.adapters.kubernetes.objects import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
+from mcp_agentspawn.adapters.kubernetes.resources import MODEL_CONFIGS, TOOL_SERVERS
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema, served_schema
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
@@ -155,10 +156,10 @@ class KubernetesStage(Stage):
 
     async def put_model(self, name: str) -> None:
         spec = {"model": "some-model", "provider": "OpenAI"}
-        await self._post(AGENTS.replace("agents", "modelconfigs"), _object("ModelConfig", name, spec=spec))
+        await self._post(MODEL_CONFIGS.collection(HOME), _object("ModelConfig", name, spec=spec))
 
     async def put_server(self, name: str, tools: Collection[str]) -> None:
-        path = AGENTS.replace("agents", "remotemcpservers")
+        path = TOOL_SERVERS.collection(HOME)
         spec = {"description": "x", "url": "http://127.0.0.1:1/mcp"}
         await self._post(path, _object("RemoteMCPServer", name, spec=spec))
         if tools:

@@ -50,7 +50,7 @@ class ManifestSchema:
 
     def violations(self, manifest: Manifest) -> list[Violation]:
         """Name every place that does not fit, ordered by path, without any value of the manifest."""
-        found = [violation for error in self._validator.iter_errors(manifest) for violation in _violations(error)]
+        found = {violation for error in self._validator.iter_errors(manifest) for violation in _violations(error)}
         return sorted(found, key=lambda violation: (violation.path, violation.message))
 
 

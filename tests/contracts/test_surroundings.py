@@ -1,0 +1,91 @@
+"""What lies there, what RBAC says, whose a credential is, what time it is, and whether the world is ready."""
+
+from datetime import timedelta
+
+import pytest
+
+from mcp_agentspawn.core.ports import Account
+from tests.contracts.stages import Stage, fresh, manifest
+
+HOME = "subagents"
+
+
+async def test_a_model_that_lies_there_is_listed(stage: Stage) -> None:
+    name = fresh("model")
+    assert name not in await stage.world.inventory.models(HOME)
+
+    await stage.put_model(name)
+
+    assert name in await stage.world.inventory.models(HOME, fresh=True)
+    assert name in await stage.world.inventory.models(HOME)
+
+
+async def test_a_tool_is_listed_once_its_server_was_seen_to_offer_it(stage: Stage) -> None:
+    seen, unseen = fresh("server"), fresh("server")
+    assert seen not in await stage.world.inventory.tools(HOME)
+
+    await stage.put_server(seen, ["search", "fetch"])
+    await stage.put_server(unseen, [])
+
+    tools = await stage.world.inventory.tools(HOME, fresh=True)
+    assert (tools[seen], tools[unseen]) == (frozenset({"search", "fetch"}), frozenset())
+    assert (await stage.world.inventory.tools(HOME))[seen] == {"search", "fetch"}
+
+
+async def test_a_manifest_that_fits_has_no_violations(stage: Stage) -> None:
+    assert list(await stage.world.inventory.violations(manifest(stage.root, fresh()))) == []
+
+
+async def test_every_violation_is_named_with_its_path(stage: Stage) -> None:
+    tool = {"type": "McpServer", "mcpServer": {"name": "web-search", "toolNames": ["search"], "secret": "my-secret"}}
+    wrong = manifest(
+        stage.root,
+        fresh(),
+        unknown={"deep": 1},
+        declarative={"systemMessage": 1, "modelConfig": "m", "tools": [tool], "runtime": "my-secret"},
+    )
+
+    found = await stage.world.inventory.violations(wrong)
+
+    assert [violation.path for violation in found] == [
+        "spec.declarative.runtime",
+        "spec.declarative.systemMessage",
+        "spec.declarative.tools[0].mcpServer.secret",
+        "spec.unknown",
+    ]
+    assert not any("my-secret" in violation.message for violation in found)
+
+
+async def test_a_root_may_use_what_it_was_granted_and_nothing_else(stage: Stage) -> None:
+    granted, other = fresh("template"), fresh("template")
+    await stage.grant(stage.root, granted)
+
+    access = stage.world.access
+    assert await access.may_use(stage.root, granted)
+    assert not await access.may_use(stage.root, other)
+    assert not await access.may_use(stage.other, granted)
+    assert not await access.may_use(stage.unknown_root(), granted)
+    assert not await access.may_use(stage.root, "")
+
+
+async def test_a_credential_tells_whose_it_is(stage: Stage) -> None:
+    account = fresh("account")
+
+    found = await stage.world.tokens.caller(await stage.token("agents", account))
+
+    assert found is not None
+    assert found.uid
+    assert found == Account("agents", account, found.uid)
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "ü", "a\nb", "x" * 100_000])
+async def test_anything_else_is_nobodys(stage: Stage, token: str) -> None:
+    assert await stage.world.tokens.caller(token) is None
+
+
+async def test_the_time_is_in_utc(stage: Stage) -> None:
+    assert stage.world.clock.now().utcoffset() == timedelta()
+
+
+async def test_a_world_with_its_rules_in_place_is_ready(stage: Stage) -> None:
+    assert list(await stage.world.problems()) == []
