@@ -10,13 +10,17 @@ from pydantic import BaseModel
 
 from mcp_agentspawn.adapters.files import load_folder
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.parameters import example
 from mcp_agentspawn.core.placeholders import placeholders
+from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.verdict import Allow
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.localplane.inventory import discovered, model_configs
 from mcp_agentspawn.localplane.tools import tool_servers
 from mcp_agentspawn.operations.consistency import misfits
 from mcp_agentspawn.operations.services import Rules
+from tests.builders import CALLER, bench
 
 REPOSITORY = Path(__file__).parent.parent
 TEMPLATES = load_folder(REPOSITORY / "templates", Template)
@@ -81,6 +85,16 @@ def test_every_parameter_is_described_and_used(template: Template) -> None:
 
     assert all(schema["description"] for schema in properties.values())
     assert set(properties) == {name for text in texts for name in placeholders(text)}
+
+
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+async def test_a_template_s_own_examples_and_defaults_are_accepted(template: Template, policy: Policy) -> None:
+    schemas = template.parameters["properties"]
+    given = tuple((name, str(example(schemas[name]))) for name in template.parameters["required"])
+    asked = resolve(CALLER, Ask(template.name, "Find out", parameters=given), template)
+
+    assert await policy.parameters.check(asked, bench().services.facts()) == Allow()
 
 
 @pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)

@@ -59,7 +59,9 @@ def test_the_server_s_own_tools_are_a_misfit() -> None:
 def test_an_account_that_is_no_account_is_a_misfit(account: str) -> None:
     odd = callers(accounts=("agents/fine", account))
 
-    assert of({"researcher": template()}, {"default": odd}) == {("policy", "default", ("callers", "service_accounts", 1))}
+    assert of({"researcher": template()}, {"default": odd}) == {
+        ("policy", "default", ("callers", "service_accounts", 1))
+    }
 
 
 @pytest.mark.parametrize(
