@@ -1,12 +1,14 @@
 """One real control plane for the whole test session; a test that asks for it never starts its own."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from mcp_agentspawn.localplane import Binaries, ControlPlane, find_or_build
 
+KINDS = Path(__file__).parents[1] / "dev" / "kagent-crds"
 PEOPLE = {
     "admin": ["system:masters"],
     "alice": [],
@@ -24,5 +26,5 @@ def control_plane_binaries() -> Binaries:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def control_plane(control_plane_binaries: Binaries) -> AsyncIterator[ControlPlane]:
-    async with ControlPlane(control_plane_binaries, users=PEOPLE) as plane:
+    async with ControlPlane(control_plane_binaries, users=PEOPLE, kinds=[KINDS]) as plane:
         yield plane

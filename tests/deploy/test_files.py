@@ -1,0 +1,123 @@
+"""What stands in deploy/, as far as it can be judged without a cluster."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_agentspawn import settings
+from tests.deploy.cluster import SYSTEM, Manifest
+from tests.deploy.world import DEPLOY, manifests_of
+
+FILES = sorted(DEPLOY.rglob("*.yaml"))
+POLICIES = [file for file in FILES if "policy" in file.name or file.name == "kagent-creates-no-agents.yaml"]
+
+
+def _of_kind(kind: str) -> dict[str, Manifest]:
+    manifests = [manifest for file in sorted(DEPLOY.glob("*.yaml")) for manifest in manifests_of(file)]
+    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] == kind}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_object_is_marked_as_ours(file: Any) -> None:
+    for manifest in manifests_of(file):
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/part-of"] == "agentspawn"
+
+
+@pytest.mark.parametrize("file", POLICIES, ids=lambda file: file.name)
+def test_a_policy_fails_closed_and_its_bindings_deny_by_namespace(file: Any) -> None:
+    policy, *bindings = manifests_of(file)
+
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert policy["spec"]["matchConstraints"]["matchPolicy"] == "Equivalent"
+    assert bindings
+    for binding in bindings:
+        assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+        assert binding["spec"]["validationActions"] == ["Deny", "Audit"]
+    for place in (policy["spec"]["matchConstraints"], *(item["spec"].get("matchResources", {}) for item in bindings)):
+        assert "objectSelector" not in place
+
+
+def test_operators_are_the_same_everywhere() -> None:
+    conditions = [
+        {item["name"]: item["expression"] for item in policy["spec"].get("matchConditions", [])}.get("not-an-operator")
+        for name, policy in _of_kind("ValidatingAdmissionPolicy").items()
+        if name != "agentspawn-own"
+    ]
+
+    assert len(conditions) == 4
+    assert len(set(conditions)) == 1
+
+
+def test_nobody_is_exempt_from_own() -> None:
+    assert "matchConditions" not in _of_kind("ValidatingAdmissionPolicy")["agentspawn-own"]["spec"]
+    assert "matchResources" not in _of_kind("ValidatingAdmissionPolicyBinding")["agentspawn-own"]["spec"]
+
+
+def test_no_role_of_the_server_lets_it_read_a_secret_or_make_an_agent() -> None:
+    roles = [*_of_kind("Role").items(), *_of_kind("ClusterRole").items()]
+    rules = [rule for name, role in roles if name != "agentspawn-canary" for rule in role["rules"]]
+
+    assert not [rule for rule in rules if {"secrets", "*"} & {*rule["resources"], *rule["verbs"], *rule["apiGroups"]}]
+    assert not [rule for rule in rules if "agents" in rule["resources"] and {"create", "update"} & {*rule["verbs"]}]
+
+
+def test_the_settings_of_the_server_are_settings(tmp_path: Path) -> None:
+    data = _of_kind("ConfigMap")["agentspawn-settings"]["data"]
+    places = {name: str(tmp_path) for name in ("AGENTSPAWN_POLICIES", "AGENTSPAWN_TEMPLATES")}
+
+    loaded = settings.load({**data, **places, "AGENTSPAWN_AUDIT_FILE": str(tmp_path / "audit.jsonl")})
+
+    assert set(places) | {"AGENTSPAWN_AUDIT_FILE"} <= set(data)
+    assert [(root.name, root.home) for root in loaded.roots] == [("agents/orchestrator", "subagents")]
+    assert loaded.host == "0.0.0.0"  # noqa: S104 - the pod's network
+
+
+def test_the_server_writes_nowhere_but_to_its_audit() -> None:
+    workload = _of_kind("StatefulSet")["agentspawn"]
+    pod = workload["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+    audit = _of_kind("ConfigMap")["agentspawn-settings"]["data"]["AGENTSPAWN_AUDIT_FILE"]
+
+    assert writable == [audit.rpartition("/")[0]]
+    assert [claim["metadata"]["name"] for claim in workload["spec"]["volumeClaimTemplates"]] == ["audit"]
+    assert (workload["metadata"]["namespace"], workload["spec"]["replicas"]) == (SYSTEM, 2)
+
+
+def test_the_server_meets_the_restricted_pod_security_standard() -> None:
+    pod = _of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_the_service_the_budget_and_the_server_mean_the_same_pods() -> None:
+    labels = _of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        _of_kind("Service")["agentspawn"]["spec"]["selector"],
+        _of_kind("PodDisruptionBudget")["agentspawn"]["spec"]["selector"]["matchLabels"],
+        _of_kind("StatefulSet")["agentspawn"]["spec"]["selector"]["matchLabels"],
+    ]
+
+    assert all(selector.items() <= labels.items() for selector in selectors)
+
+
+def test_a_subagent_is_reached_by_the_server_alone() -> None:
+    policies = _of_kind("NetworkPolicy").values()
+    ingress = [rule for policy in policies for rule in policy["spec"].get("ingress", [])]
+
+    assert _of_kind("NetworkPolicy")["default-deny"]["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+    assert [(rule["from"], [port["port"] for port in rule["ports"]]) for rule in ingress] == [
+        ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SYSTEM}}}], [8080])
+    ]
+    assert all("podSelector" in policy["spec"] and policy["spec"]["podSelector"] == {} for policy in policies)

@@ -1,0 +1,123 @@
+"""What a subagent may look like, over the reduced kinds and over kagent's own."""
+
+from typing import Any
+
+import pytest
+
+from tests.deploy.attacks import FIELDS, NAMES, SINCE_0_10
+from tests.deploy.cluster import Answer, Manifest, until
+from tests.deploy.objects import fresh_id, named, subagent, tool, with_changes
+from tests.deploy.world import DEPLOY, Everybody, manifests_of
+
+SHAPE = "agentspawn-shape"
+POLICIES = {f"agentspawn-{name}" for name in ("lock", "shape", "kin", "own", "reserved")}
+
+
+async def _try(everyone: Everybody, manifest: Manifest) -> Answer:
+    """Try it as the root to whom it would belong: nothing but the shape stands between it and the cluster."""
+    root = everyone.root(manifest["metadata"]["name"])
+    return await root.create(manifest, dryRun="All", fieldValidation="Strict")
+
+
+async def test_a_subagent_with_everything_that_it_may_have_is_accepted_as_it_is(everyone_on_kagent: Everybody) -> None:
+    agent = subagent(fresh_id())
+
+    answer = await _try(everyone_on_kagent, agent)
+
+    assert (answer.status, answer.message) == (201, "")
+    assert answer.body["spec"] == agent["spec"]
+
+
+async def test_the_least_subagent_is_accepted(everyone_on_kagent: Everybody) -> None:
+    agent = subagent(fresh_id())
+    agent["spec"] = {"type": "Declarative", "declarative": {"systemMessage": "x", "modelConfig": "m"}}
+
+    assert (await _try(everyone_on_kagent, agent)).message == ""
+
+
+@pytest.mark.parametrize("attack", FIELDS)
+async def test_a_field_that_escalates_is_refused(everyone_on_kagent: Everybody, attack: str) -> None:
+    answer = await _try(everyone_on_kagent, with_changes(subagent(fresh_id()), FIELDS[attack]))
+
+    assert (answer.status, answer.policy) == (422, SHAPE), answer.message
+
+
+@pytest.mark.parametrize("attack", SINCE_0_10)
+async def test_a_field_that_escalates_since_0_10_is_refused(
+    everyone_on_kagent: Everybody, kagent_version: str, attack: str
+) -> None:
+    answer = await _try(everyone_on_kagent, with_changes(subagent(fresh_id()), SINCE_0_10[attack]))
+
+    if kagent_version == "0.9.12":
+        assert (answer.status, "unknown field" in answer.message) == (400, True)
+    else:
+        assert (answer.status, answer.policy) == (422, SHAPE), answer.message
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_that_others_bear_is_refused(everyone_on_kagent: Everybody, name: str) -> None:
+    answer = await _try(everyone_on_kagent, subagent(name))
+
+    assert answer.status == 422
+    assert answer.policy == SHAPE or "metadata.name" in answer.message
+
+
+async def test_a_large_agent_is_judged_in_time(everyone_on_kagent: Everybody) -> None:
+    """20 servers with 50 tools each, in 900 KB: the expressions stay within the API server's budget."""
+    tools = [tool(f"server-{number}", toolNames=[f"tool-{other}" for other in range(50)]) for number in range(20)]
+    large = {"spec.declarative.tools": tools, "spec.declarative.systemMessage": "x" * 900_000}
+
+    accepted = await _try(everyone_on_kagent, with_changes(subagent(fresh_id()), large))
+    tools[19]["mcpServer"]["toolNames"][49] = ""
+    refused = await _try(everyone_on_kagent, with_changes(subagent(fresh_id()), large))
+
+    assert (accepted.message, refused.policy) == ("", SHAPE)
+
+
+async def test_the_api_server_finds_nothing_wrong_with_the_policies(everyone_on_kagent: Everybody) -> None:
+    for name in sorted(POLICIES):
+        checked = await _type_checked(everyone_on_kagent, name)
+
+        assert checked == {}, name
+
+
+async def test_the_api_server_would_find_a_misspelled_field(everyone_on_kagent: Everybody) -> None:
+    """Not a test of the API server: it shows that the expressions are written so that it can look into them."""
+    policy, _ = manifests_of(DEPLOY / "31-policy-shape.yaml")
+    text = {"toolNames": "toolNamez", "compaction": "compactionz", "skills": "skillz", "modelConfig": "modelConfigz"}
+    for right, wrong in text.items():
+        broken = _misspelled(policy, f".?{right}", f".?{wrong}")
+        assert (await everyone_on_kagent.administrator.apply(broken)).status in {200, 201}
+
+        assert "expressionWarnings" in await _type_checked(everyone_on_kagent, "test-misspelled"), right
+    await everyone_on_kagent.administrator.delete(broken)
+
+
+def _misspelled(policy: Manifest, right: str, wrong: str) -> Manifest:
+    validations = [
+        {**validation, "expression": validation["expression"].replace(right, wrong)}
+        for validation in policy["spec"]["validations"]
+    ]
+    assert validations != policy["spec"]["validations"]
+    spec = {**policy["spec"], "validations": validations}
+    return named(policy["apiVersion"], policy["kind"], "test-misspelled", "", spec=spec)
+
+
+async def _type_checked(everyone: Everybody, name: str) -> dict[str, Any]:
+    """What the type checker says about a policy as it is now."""
+    policy = named("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", name, "")
+
+    async def checked() -> list[dict[str, Any]]:
+        body = (await everyone.administrator.get(policy)).body
+        status = body.get("status", {})
+        same = status.get("observedGeneration") == body["metadata"]["generation"]
+        return [status["typeChecking"]] if same and "typeChecking" in status else []
+
+    (found,) = await until(checked)
+    return found
+
+
+async def test_operators_shape_their_own(everyone_on_kagent: Everybody) -> None:
+    agent = with_changes(subagent(fresh_id()), FIELDS["another account"])
+
+    assert (await everyone_on_kagent.operator.create(agent, dryRun="All")).status == 201
