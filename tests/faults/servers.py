@@ -1,6 +1,5 @@
 """Servers as processes of their own, as `agentspawn serve` starts them, and a client that calls their tools."""
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from subprocess import DEVNULL, Popen
+from typing import Any, BinaryIO
 
 import aiohttp
 import yaml
@@ -53,7 +53,7 @@ class Rules:
 class Server:
     """A process that serves, and an orchestrator's connection to it."""
 
-    process: asyncio.subprocess.Process
+    process: Popen[bytes]
     url: str
     session: aiohttp.ClientSession
     token: str = field(repr=False)
@@ -82,14 +82,13 @@ class Server:
     async def retire(self, agent: str) -> Answer:
         return await self.call("retire_subagent", agent=agent)
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """SIGKILL: nothing is finished, nothing is said."""
-        self.process.kill()
-        await self.process.wait()
+        _ended(self.process)
 
     async def is_ready(self) -> bool:
         """Whether it takes calls. Raises when it has ended."""
-        assert self.process.returncode is None, self.log.read_text(encoding="utf-8")
+        assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
         try:
             async with self.session.get(f"{self.url}/readyz") as response:
                 return response.status == 200
@@ -115,22 +114,25 @@ async def serve(
     async with AsyncExitStack() as stack:
         log = cluster.plane.folder / f"{name}.log"
         output = stack.enter_context(log.open("wb"))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", COMMAND, "serve"),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={"PATH": os.environ["PATH"], **environment},
-            process_group=cluster.plane._group,  # it ends with the plane, however this process ends
-        )
-        stack.push_async_callback(_end, process)
+        process = _started(cluster, environment, output)
+        stack.callback(_ended, process)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         server = Server(process, f"http://127.0.0.1:{port}", session, await cluster.token_of(roots[0]), log)
         await until(server.is_ready)
         yield server
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+def _started(cluster: Cluster, environment: dict[str, str], output: BinaryIO) -> Popen[bytes]:
+    return Popen(
+        [sys.executable, "-c", COMMAND, "serve"],
+        stdin=DEVNULL,
+        stdout=output,
+        stderr=output,
+        env={"PATH": os.environ["PATH"], **environment},
+        process_group=cluster.plane._group,  # it ends with the plane, however this process ends
+    )
+
+
+def _ended(process: Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
