@@ -20,7 +20,7 @@ from mcp_agentspawn.server.slowing import RefusalBuckets
 from mcp_agentspawn.server.tools import TOOLS, Tool
 
 ANSWER_WITHIN_SECONDS = 10.0
-CHANGE_GOES_ON_SECONDS = 20.0
+CHANGE_GOES_ON_SECONDS = 10.0
 
 SLOWED = refusal(
     "denied",

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.story import retire, spawn
-from mcp_agentspawn.cli.dev.telling import Teller
+from mcp_agentspawn.cli.dev.telling import Teller, Unconfirmed
 from mcp_agentspawn.cli.dev.world import LocalWorld, local_world, ready_file
 from mcp_agentspawn.cli.running import run_until_stopped
 from mcp_agentspawn.core.errors import Unavailable
@@ -51,9 +51,14 @@ def demo(log_level: str) -> None:
     failed: list[str] = ["it did not come to its end"]
     run_until_stopped(_demo(binaries, failed))
     if failed:
-        click.echo("\nNot confirmed:\n  " + "\n  ".join(failed), err=True)
+        _unconfirmed(failed)
         sys.exit(FAILED)
     click.echo("\nEvery step was confirmed by the API server.")
+
+
+def _unconfirmed(failed: Sequence[str]) -> None:
+    if failed:
+        click.echo("\nNot confirmed:\n  " + "\n  ".join(failed), err=True)
 
 
 def _claim(port: int) -> None:
@@ -73,9 +78,16 @@ async def _dev(binaries: Binaries, port: int, file: Path | None, *, tell: bool) 
 async def _stay(world: LocalWorld, file: Path | None, *, tell: bool) -> None:
     with ready_file(file, world):
         if tell:
-            await spawn(world, Teller())
+            await _tell(world)
         click.echo(_how_to_go_on(world))
         await asyncio.Event().wait()
+
+
+async def _tell(world: LocalWorld) -> None:
+    teller = Teller()
+    with suppress(Unconfirmed):
+        await spawn(world, teller)
+    _unconfirmed(teller.failed)
 
 
 async def _demo(binaries: Binaries, failed: list[str]) -> None:
@@ -85,8 +97,9 @@ async def _demo(binaries: Binaries, failed: list[str]) -> None:
 
 async def _once(world: LocalWorld, failed: list[str]) -> None:
     teller = Teller()
-    applied = await spawn(world, teller)
-    await retire(world, teller, str(applied.get("agent", "")))
+    with suppress(Unconfirmed):
+        applied = await spawn(world, teller)
+        await retire(world, teller, str(applied["agent"]))
     failed[:] = teller.failed
 
 

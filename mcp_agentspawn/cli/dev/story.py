@@ -53,7 +53,7 @@ async def _search(orchestrator: Caller) -> str:
         can = "can be spawned" if hit["spawnable"] else "can not be spawned"
         teller.line("", f"{hit['name']}: {hit['description']} ({can})")
     best = next((hit["handle"] for hit in found.get("hits", []) if hit["spawnable"]), "")
-    teller.confirm(best != "", f"there is a template to spawn from: {best}")
+    teller.need(best != "", f"there is a template to spawn from: {best}")
     return str(best)
 
 
@@ -77,8 +77,10 @@ async def _propose(orchestrator: Caller, witness: Witness, template: str) -> dic
     )
     id_ = proposed.get("proposal", "")
     teller.line("", f"{id_}, risk {proposed.get('risk')}, digest {proposed.get('digest')}")
-    teller.confirm(await witness.phase(id_) == "proposed", f"SubagentProposal {id_} is stored, phase proposed")
-    teller.confirm(id_ != "" and await witness.agent(HOME, id_) is None, "there is no Agent of that name yet")
+    teller.need(
+        id_ != "" and await witness.phase(id_) == "proposed", f"SubagentProposal {id_} is stored, phase proposed"
+    )
+    teller.confirm(await witness.agent(HOME, id_) is None, "there is no Agent of that name yet")
     return proposed
 
 
@@ -97,7 +99,8 @@ async def _apply(orchestrator: Caller, witness: Witness, proposed: dict[str, Any
     id_ = str(applied.get("agent", ""))
     found = await witness.agent(HOME, id_) or {"metadata": {}}
     metadata = found["metadata"]
-    teller.confirm(metadata.get("uid") == applied.get("uid"), f"Agent {HOME}/{id_} exists, uid {metadata.get('uid')}")
+    same = id_ != "" and metadata.get("uid") == applied.get("uid")
+    teller.need(same, f"Agent {HOME}/{id_} exists, uid {metadata.get('uid')}")
     root = metadata.get("annotations", {}).get("agentspawn.dev/root")
     teller.confirm(root == ROOT.virtual_user, f"it was written as {root}, whom RBAC lets create Agents in {HOME}")
     teller.confirm(await witness.holds_slot(ROOT.key, id_), f"SpawnLedger {ROOT.key} counts it as live")

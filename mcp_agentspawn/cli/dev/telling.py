@@ -17,6 +17,10 @@ MOST_CHARACTERS = 160
 KAGENT, OURS = "/apis/kagent.dev/v1alpha2", "/apis/agentspawn.dev/v1alpha1"
 
 
+class Unconfirmed(Exception):
+    """A step that the next ones rest on did not come true."""
+
+
 @dataclass
 class Teller:
     """Prints, and remembers what did not come true."""
@@ -38,6 +42,12 @@ class Teller:
         self.line("confirmed" if so else "NOT SO", text)
         if not so:
             self.failed.append(f"step {self.steps}: {text}")
+
+    def need(self, so: bool, text: str) -> None:  # noqa: FBT001 - it is what this is about
+        """The same of what the next steps rest on. Raises Unconfirmed."""
+        self.confirm(so, text)
+        if not so:
+            raise Unconfirmed(text)
 
 
 @dataclass(frozen=True, slots=True)
