@@ -1,0 +1,48 @@
+"""What the README says is what the code is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mcp_agentspawn.core.guard import Guard
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.server import tools
+
+REPOSITORY = Path(__file__).parent.parent
+README = (REPOSITORY / "README.md").read_text()
+
+
+def rows(heading: str) -> list[str]:
+    """The first cells of the table below a heading cell, without their quotes."""
+    table = README.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    return re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+
+
+def test_the_guards_are_named_in_the_order_in_which_they_are_asked() -> None:
+    declared = [name for name, field in Policy.model_fields.items() if issubclass(field.annotation or object, Guard)]
+
+    assert [row.strip("`") for row in rows("guard")] == declared
+
+
+def test_every_tool_is_named() -> None:
+    named = {name for row in rows("tool") for name in re.findall(r"`([a-z_]+)`", row)}
+
+    assert named == {tool.name for tool in tools.TOOLS}
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/audit.md", "docs/threat-model.md"])
+def test_every_link_and_every_named_file_is_there(document: str) -> None:
+    text = (REPOSITORY / document).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    paths = re.findall(r"`((?:mcp_agentspawn|deploy|policies|templates|tests|docs|bench)/[A-Za-z0-9_./-]+)`", text)
+
+    assert [link for link in links if not ((REPOSITORY / document).parent / link).exists()] == []
+    assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    named = set(re.findall(r"\bmake ([a-z]+)\b", README))
+
+    assert {target for target in named if not re.search(rf"^{target}:", makefile, re.MULTILINE)} <= {"the"}
