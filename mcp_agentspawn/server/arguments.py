@@ -55,9 +55,7 @@ RegistryEntry = Annotated[str, Field(max_length=500, description="Leave it empty
 ProposalId = Annotated[str, Field(pattern=ID, max_length=63, description="What propose_subagent returned as proposal")]
 Digest = Annotated[str, Field(pattern=DIGEST, max_length=71, description="The digest that came with that proposal")]
 Wait = Annotated[
-    int,
-    WHOLE,
-    Field(ge=0, le=20, description="Seconds to wait for a person, if one must approve; 0 answers at once"),
+    int, Field(ge=0, le=20, description="Seconds to wait for a person, if one must approve; 0 answers at once"), WHOLE
 ]
 AgentId = Annotated[str, Field(pattern=ID, max_length=63, description="A subagent's id, which is its proposal's id")]
 WhyRetire = Annotated[str, Field(max_length=500, description="Why, in a few words, for the record")]

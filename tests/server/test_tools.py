@@ -57,6 +57,31 @@ async def test_every_schema_on_the_wire_is_flat(era: str) -> None:
     assert all(node["additionalProperties"] is False for tool in listed for node in objects(tool.input_schema))
 
 
+KEYWORDS = {
+    "type",
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "enum",
+    "default",
+    "description",
+    "pattern",
+}
+KEYWORDS |= {"minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems"}
+
+
+def keywords(schema: Any) -> set[str]:
+    """Every word that a schema and those inside it use."""
+    inside = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+    return set(schema).union(*map(keywords, inside))
+
+
+def test_a_bound_is_one_that_clients_understand() -> None:
+    """A word that JSON Schema does not know bounds nothing, and nobody says so."""
+    assert set().union(*(keywords(tool.definition.input_schema) for tool in TOOLS)) <= KEYWORDS
+
+
 def objects(schema: Any) -> list[dict[str, Any]]:
     return [node for node in nodes(schema) if node.get("type") == "object"]
 
