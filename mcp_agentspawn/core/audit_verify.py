@@ -189,7 +189,9 @@ class _Reader:
         """A damaged line may have been put in between, or may have been the record that is missing."""
         step = entry.sequence - last.sequence
         if step > 1 + lost:
-            self._findings.add(self._line, "gap", f"records {last.sequence + 1} to {entry.sequence - 1} are missing")
+            self._findings.add(
+                self._line, "gap", f"{step - 1} missing between records {last.sequence} and {entry.sequence}"
+            )
         elif step == 1 and entry.previous != last.hash:
             self._findings.add(self._line, "unlinked", f"record {entry.sequence} does not follow the one before it")
 

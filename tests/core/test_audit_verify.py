@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,3 +180,15 @@ def test_logs_of_the_same_writer_that_ledgers_know_are_noted() -> None:
 
     assert notes(verify(WHOLE.lines, [WHOLE.head, earlier, stranger])) == ["sibling"]
     assert codes(verify(WHOLE.lines, [WHOLE.head, earlier, stranger])) == []
+
+
+def test_every_finding_is_explained() -> None:
+    explained = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    found = {code for _, expected in SPOILED.values() for code in expected} | {
+        "cut",
+        "replaced",
+        "torn_missing",
+        "more",
+    }
+
+    assert [code for code in sorted(found) if f"`{code}`" not in explained] == []
