@@ -12,6 +12,7 @@ from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Decision, Deny, Finding, Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Applied, Refusal
@@ -73,20 +74,25 @@ async def _judge(services: Services, caller: Caller, stored: Proposal) -> Applie
     asked = await decide(policy.before_rendering(Asked(caller, stored.request, template), facts, "apply"))
     if template is None or asked.outcome != "allowed":
         return await refuse_by(services, caller, "apply", asked, subject=stored.id)
-    if template.hash != stored.template_hash:
-        return await _stale(services, caller, stored, DRIFTED)
-    manifest = json.loads(stored.manifest)
-    try:
-        agent = services.kind.read(manifest)
-    except Refused:
-        return await _stale(services, caller, stored, REBUILT)
-    rendered = Rendered(caller, stored.request, template, stored.id, agent, manifest)
+    rendered = _rendered(services, caller, stored, template)
+    if isinstance(rendered, Reason):
+        return await _stale(services, caller, stored, rendered)
     case = Case(services, caller, policy, stored, secrets.token_hex(8), facts.now)
     judged = await _decide(case, rendered)
     if judged.outcome == "allowed":
         return await _reserve(case)
     services.later.wanted.set()
     return await refuse_by(services, caller, "apply", judged, subject=stored.id)
+
+
+def _rendered(services: Services, caller: Caller, stored: Proposal, template: Template) -> Rendered | Reason:
+    if template.hash != stored.template_hash:
+        return DRIFTED
+    manifest = json.loads(stored.manifest)
+    try:
+        return Rendered(caller, stored.request, template, stored.id, services.kind.read(manifest), manifest)
+    except Refused:
+        return REBUILT
 
 
 async def _decide(case: Case, rendered: Rendered) -> Decision:
