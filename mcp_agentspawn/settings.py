@@ -159,7 +159,7 @@ def _level(text: str) -> str:
 
 
 def _folder(text: str) -> Path:
-    if not Path(text).is_dir():
+    if not text or not Path(text).is_dir():
         raise ValueError(f"there is no folder {text!r}")
     return Path(text)
 
