@@ -1,4 +1,4 @@
-"""What stands in deploy/, as far as it can be judged without a cluster."""
+"""What stands in deploy/, read as a file and tried on the API server."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,8 @@ import pytest
 
 from mcp_agentspawn import settings
 from tests.deploy.cluster import SYSTEM, Manifest
-from tests.deploy.world import DEPLOY, manifests_of
+from tests.deploy.objects import named, with_changes
+from tests.deploy.world import DEPLOY, Everybody, manifests_of
 
 FILES = sorted(DEPLOY.rglob("*.yaml"))
 POLICIES = [file for file in FILES if "policy" in file.name or file.name == "kagent-creates-no-agents.yaml"]
@@ -85,17 +86,24 @@ def test_the_server_writes_nowhere_but_to_its_audit() -> None:
     assert (workload["metadata"]["namespace"], workload["spec"]["replicas"]) == (SYSTEM, 2)
 
 
-def test_the_server_meets_the_restricted_pod_security_standard() -> None:
-    pod = _of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
+@pytest.mark.parametrize("manifest", manifests_of(DEPLOY / "50-server.yaml"), ids=lambda manifest: manifest["kind"])
+async def test_the_api_server_takes_the_server(everyone: Everybody, manifest: Manifest) -> None:
+    answer = await everyone.administrator.apply(manifest, dryRun="All", fieldValidation="Strict")
 
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
+    assert answer.message == ""
+
+
+async def test_the_server_meets_the_restricted_pod_security_standard(everyone: Everybody) -> None:
+    """Its namespace enforces it, and would refuse a pod with one right more."""
+    pod = named(
+        "v1", "Pod", "agentspawn-0", SYSTEM, spec=_of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["spec"]
+    )
+    pod["spec"] |= {"volumes": [*pod["spec"]["volumes"], {"name": "audit", "emptyDir": {}}]}
+    wider = with_changes(pod, {"spec.hostNetwork": True})
+
+    assert (await everyone.administrator.create(pod, dryRun="All", fieldValidation="Strict")).message == ""
+    assert "PodSecurity" in (await everyone.administrator.create(wider, dryRun="All")).message
+    assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_the_service_the_budget_and_the_server_mean_the_same_pods() -> None:

@@ -71,6 +71,13 @@ async def test_the_case_of_a_header_makes_no_difference(everyone: Everybody, ext
     assert (await root.create(subagent(fresh_id()), dryRun="All")).policy == "agentspawn-lock"
 
 
+async def test_a_slash_that_is_not_escaped_is_no_header(everyone: Everybody) -> None:
+    name = fresh_id()
+    root = everyone.server.impersonating(virtual_user(ROOT)).saying(("Impersonate-Extra-agentspawn.dev/proposal", name))
+
+    assert (await root.create(subagent(name), dryRun="All")).status == 400
+
+
 async def test_a_group_alone_is_nobody(everyone: Everybody) -> None:
     answer = await everyone.server.saying(("Impersonate-Group", MASTERS)).create(subagent(fresh_id()))
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.deploy.cluster import BROAD, EXTRA, HOME, ORCHESTRATORS, SYSTEM, until
 from tests.deploy.objects import ROOT, TENANT, fresh_id, named, subagent, virtual_user, with_changes
-from tests.deploy.world import CANARY, Everybody
+from tests.deploy.world import CANARY, DEPLOY, Everybody, manifests_of
 
 LOCK = "agentspawn-lock"
 OUTSIDERS = ["orchestrator", "editor", "namespace_admin", "cluster_admin", "kagent"]
@@ -77,7 +78,6 @@ def _marks(user: str) -> dict[str, str]:
         {"metadata.labels": {"agentspawn.dev/proposal": "sub-test-other"}},
         {"metadata.labels": {"agentspawn.dev/tree": "agents.mallory"}},
         {"metadata.labels": None},
-        {"metadata.annotations": None},
         {"metadata.annotations": {"agentspawn.dev/lifetime": "60"}},
         {"metadata.annotations": _marks(virtual_user(TENANT))},
         {"metadata.annotations": _marks("system:serviceaccount:agents:mallory")},
@@ -105,11 +105,45 @@ async def test_one_proposal_makes_one_agent(everyone: Everybody) -> None:
     assert (again.status, other.policy) == (409, LOCK)
 
 
-async def test_the_older_version_of_the_kind_is_no_way_in(everyone: Everybody) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def lock_alone(on_reduced: Everybody) -> str:
+    """A namespace under the lock and nothing else, for what another policy would refuse as well."""
+    name = "lock-alone"
+    _, binding = manifests_of(DEPLOY / "30-policy-lock.yaml")
+    names = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": [name]}]
+    changes = {"metadata.name": "test-lock-alone", "spec.matchResources.namespaceSelector.matchExpressions": names}
+    for manifest in (named("v1", "Namespace", name, ""), with_changes(binding, changes)):
+        assert (await on_reduced.administrator.apply(manifest)).status < 300
+
+    async def acts() -> bool:
+        answer = await on_reduced.cluster_admin.create(subagent(fresh_id(), namespace=name), dryRun="All")
+        return answer.policy == LOCK
+
+    assert await until(acts)
+    return name
+
+
+async def test_an_agent_without_any_mark_is_nobodys(everyone: Everybody, lock_alone: str) -> None:
+    name = fresh_id()
+    agent = with_changes(subagent(name, namespace=lock_alone), {"metadata.annotations": None})
+
+    assert (await everyone.root_with_every_right(name).create(agent)).policy == LOCK
+
+
+async def test_the_older_version_of_the_kind_is_no_way_in(everyone: Everybody, lock_alone: str) -> None:
+    name = fresh_id()
+    older = subagent(name, namespace=lock_alone) | {"apiVersion": "kagent.dev/v1alpha1", "spec": {"modelConfig": "m"}}
+    same = subagent(name, namespace=lock_alone)
+
+    assert (await everyone.root_with_every_right(name).create(older)).policy == LOCK
+    assert (await everyone.root_with_every_right(name).create(same, dryRun="All")).status == 201
+
+
+async def test_where_the_shape_is_asked_too_the_older_version_is_no_way_in_either(everyone: Everybody) -> None:
     name = fresh_id()
     older = subagent(name) | {"apiVersion": "kagent.dev/v1alpha1", "spec": {"systemMessage": "x", "modelConfig": "m"}}
 
-    assert (await everyone.root(name).create(older)).policy == LOCK
+    assert (await everyone.root(name).create(older)).policy in {LOCK, "agentspawn-shape"}
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
