@@ -4,7 +4,8 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mcp_agentspawn.adapters.kubernetes.resources import MODEL_CONFIGS, TOOL_SER
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema, served_schema
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
-from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.model import Grant, Proposal, Request, Root
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
 
 CRD = Path(__file__).parents[2] / "dev" / "kagent-crds" / "agents.yaml"
@@ -56,6 +57,33 @@ def manifest(root: Root, id_: str, **spec: Any) -> dict[str, Any]:
     }
     said = {"type": "Declarative", "description": "Counts", "declarative": declarative, **spec}
     return {"apiVersion": KAGENT, "kind": "Agent", "metadata": metadata, "spec": said}
+
+
+def proposal(root: Root, **changes: Any) -> Proposal:
+    """A proposal with something in every field."""
+    asked = Request(
+        template="researcher",
+        purpose="Find out: “why?” 🔎\n\tand how",
+        parameters={"topic": "Ünïcode", "depth": 2, "share": 0.25, "strict": True, "zero": 0, "empty": ""},
+        tools=("web-search/search", "web-search/fetch"),
+        model="default-model-config",
+        lifetime=timedelta(minutes=30),
+    )
+    made = Proposal(
+        id=fresh(),
+        root=root.name,
+        parent="",
+        home=root.home,
+        request=asked,
+        template_hash="sha256:1",
+        request_digest="sha256:2",
+        digest="sha256:3",
+        risk="low",
+        expires_at=datetime.now(UTC) + timedelta(minutes=15),
+        manifest='{"spec":{"text":"Ünïcode \\" \\\\ "}}',
+        grant=Grant(("web-search/search",), ("default-model-config",), timedelta(minutes=30), 0),
+    )
+    return replace(made, **changes)
 
 
 @dataclass

@@ -3,41 +3,14 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
-from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Root
-from tests.contracts.stages import Stage, fresh
+from mcp_agentspawn.core.model import Grant, Phase, Root
+from tests.contracts.stages import Stage, fresh, proposal
 
 LONG = Root("agents", "a" * 60, "subagents")
-
-
-def proposal(root: Root, **changes: Any) -> Proposal:
-    asked = Request(
-        template="researcher",
-        purpose="Find out: “why?” 🔎\n\tand how",
-        parameters={"topic": "Ünïcode", "depth": 2, "share": 0.25, "strict": True, "zero": 0, "empty": ""},
-        tools=("web-search/search", "web-search/fetch"),
-        model="default-model-config",
-        lifetime=timedelta(minutes=30),
-    )
-    made = Proposal(
-        id=fresh(),
-        root=root.name,
-        parent="",
-        home=root.home,
-        request=asked,
-        template_hash="sha256:1",
-        request_digest="sha256:2",
-        digest="sha256:3",
-        risk="low",
-        expires_at=datetime.now(UTC) + timedelta(minutes=15),
-        manifest='{"spec":{"text":"Ünïcode \\" \\\\ "}}',
-        grant=Grant(("web-search/search",), ("default-model-config",), timedelta(minutes=30), 0),
-    )
-    return replace(made, **changes)
 
 
 async def test_a_stored_proposal_is_the_one_that_was_made(stage: Stage) -> None:

@@ -1,10 +1,7 @@
 """Everybody who waits is written in one PUT, and each answer is about the ledger as it was stored."""
 
 import asyncio
-import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import pytest
 
@@ -12,82 +9,8 @@ from mcp_agentspawn.adapters.kubernetes import group_commit as module
 from mcp_agentspawn.adapters.kubernetes.group_commit import Book
 from mcp_agentspawn.adapters.kubernetes.ledger_objects import MOST_WRITES, StoredLedger
 from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable, UnknownOutcome
-from mcp_agentspawn.core.ledger import Change, Ledger, Live
-
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-@dataclass
-class Shelf:
-    """One ledger with compare-and-swap, whose reads and writes can be made to fail in order."""
-
-    stored: StoredLedger = field(default_factory=lambda: StoredLedger(Ledger("agents/orchestrator"), "1"))
-    reads: int = 0
-    writes: int = 0
-    before_write: list[Exception | None] = field(default_factory=list)
-    after_write: list[Exception | None] = field(default_factory=list)
-    on_read: list[Exception | None] = field(default_factory=list)
-    late: StoredLedger | None = None
-    time: float = 0.0
-
-    async def read(self) -> StoredLedger:
-        await asyncio.sleep(0)
-        self.reads += 1
-        self._fail(self.on_read)
-        return self.stored
-
-    async def write(self, base: StoredLedger, ledger: Ledger, write: str) -> StoredLedger:
-        await asyncio.sleep(0)
-        self.writes += 1
-        marks = (*base.writes, write)[-MOST_WRITES:]
-        self.late = StoredLedger(ledger, f"late {write}", marks)
-        self._fail(self.before_write)
-        if base.version != self.stored.version:
-            raise Conflict("changed")
-        self.stored = StoredLedger(ledger, str(int(self.stored.version.split()[-1], 36) + 1), marks)
-        self._fail(self.after_write)
-        return self.stored
-
-    def somebody(self, id_: str, times: int = 1) -> None:
-        """Another replica takes a slot, and writes that often."""
-        for number in range(times):
-            ledger = reserve(id_, 99)(self.stored.ledger)[0]
-            writes = (*self.stored.writes, f"{id_} {number}")[-MOST_WRITES:]
-            self.stored = StoredLedger(ledger, str(int(self.stored.version) + 1), writes)
-
-    @property
-    def live(self) -> list[str]:
-        return list(self.stored.ledger.live)
-
-    @staticmethod
-    def _fail(script: list[Exception | None]) -> None:
-        error = script.pop(0) if script else None
-        if error is not None:
-            raise error
-
-
-def reserve(id_: str, limit: int = 3) -> Callable[[Ledger], tuple[Ledger, bool]]:
-    def decide(ledger: Ledger) -> tuple[Ledger, bool]:
-        if id_ in ledger.live:
-            return ledger, True
-        if len(ledger.live) >= limit:
-            return ledger, False
-        return ledger.reserved(id_, Live(NOON, id_, ""), Change(NOON)), True
-
-    return decide
-
-
-def look(ledger: Ledger) -> tuple[Ledger, list[str]]:
-    return ledger, list(ledger.live)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the others go on until it is so; each step of theirs may be the one that counts."""
-    async with asyncio.timeout(5):
-        for _ in itertools.repeat(None):
-            if condition():
-                return
-            await asyncio.sleep(0)
+from mcp_agentspawn.core.ledger import Ledger
+from tests.adapters.kubernetes.shelf import Shelf, count_up, look, reserve, until
 
 
 @pytest.fixture
@@ -204,23 +127,19 @@ async def test_who_gives_up_while_it_is_written_does_not_disturb_the_others(shel
 async def test_a_write_whose_answer_was_lost_is_recognised(shelf: Shelf, book: Book) -> None:
     shelf.after_write = [UnknownOutcome("lost")]
 
-    said = await asyncio.gather(*(book.change(reserve(f"s{number}")) for number in range(5)))
+    assert await asyncio.gather(*(book.change(count_up) for _ in range(5))) == [1, 2, 3, 4, 5]
 
-    assert said == [True, True, True, False, False]
-    assert (shelf.live, shelf.writes) == (["s0", "s1", "s2"], 1)
+    assert (shelf.stored.ledger.spawned, shelf.writes) == (5, 1)
 
 
 async def test_it_is_recognised_behind_the_writes_of_others(shelf: Shelf, book: Book) -> None:
-    def stored_and_overtaken() -> None:
-        shelf.somebody("x", times=MOST_WRITES - 1)
-
     shelf.after_write = [UnknownOutcome("lost")]
-    changing = asyncio.create_task(book.change(reserve("a", 1)))
-    await until(lambda: shelf.live != [])
-    stored_and_overtaken()
+    changing = asyncio.create_task(book.change(count_up))
+    await until(lambda: shelf.stored.ledger.spawned == 1)
+    shelf.somebody("x", times=MOST_WRITES - 1)
 
-    assert await changing
-    assert (shelf.live, shelf.writes) == (["a", "x"], 1)
+    assert await changing == 1
+    assert shelf.writes == 1
 
 
 async def test_a_write_that_never_arrived_is_made_again(shelf: Shelf, book: Book) -> None:
@@ -242,10 +161,9 @@ async def test_a_write_that_arrives_late_counts_once(shelf: Shelf, book: Book) -
     shelf.before_write = [UnknownOutcome("lost")]
     shelf.write = arriving  # type: ignore[method-assign] # between the two writes
 
-    assert await book.change(reserve("a", 1))
+    assert await book.change(count_up) == 1
 
-    assert shelf.stored.ledger.spawned == 1
-    assert shelf.writes == 2
+    assert (shelf.stored.ledger.spawned, shelf.writes) == (1, 2)
 
 
 @pytest.mark.parametrize("error", [Unavailable("busy"), Conflict("changed")])
@@ -320,3 +238,24 @@ async def test_closing_an_idle_book_is_fine(book: Book) -> None:
     await book.read()
 
     assert book.known is not None
+
+
+async def test_who_gives_up_between_two_tries_is_left_out_of_the_next(shelf: Shelf, book: Book) -> None:
+    shelf.before_write = [Conflict("changed")]
+    tasks = [asyncio.create_task(book.change(reserve(name))) for name in ("a", "b")]
+    await until(lambda: shelf.writes == 1)
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+
+    assert tasks[1].result()
+    assert shelf.live == ["b"]
+
+
+async def test_a_decision_finds_its_own_entry_where_its_mark_was_pushed_out(shelf: Shelf, book: Book) -> None:
+    shelf.after_write = [UnknownOutcome("lost")]
+    changing = asyncio.create_task(book.change(reserve("a", 1)))
+    await until(lambda: shelf.live != [])
+    shelf.somebody("x", times=MOST_WRITES)
+
+    assert await changing
+    assert (shelf.live, shelf.writes) == (["a", "x"], 1)

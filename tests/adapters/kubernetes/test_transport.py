@@ -117,6 +117,15 @@ async def test_whoever_is_not_listed_for_it_is_refused_before_anything_is_sent(
     assert api.seen == []
 
 
+async def test_the_canary_sings_only_where_subagents_live(api: FakeApi, transport: Transport) -> None:
+    elsewhere = Call("POST", AGENTS.collection("elsewhere"), AsCanary("elsewhere"), b"{}", {"dryRun": "All"})
+
+    with pytest.raises(Refused):
+        await transport.send(elsewhere)
+
+    assert api.seen == []
+
+
 SMUGGLED = {
     "a user": {"Impersonate-User": "system:admin"},
     "a user in other letters": {"iMPERSONATE-uSER": "system:admin"},
