@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import click
 
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.story import retire, spawn
-from mcp_agentspawn.cli.dev.telling import Teller, Unconfirmed
+from mcp_agentspawn.cli.dev.telling import Teller
 from mcp_agentspawn.cli.dev.world import LocalWorld, local_world, ready_file
 from mcp_agentspawn.cli.running import run_until_stopped
 from mcp_agentspawn.core.errors import Unavailable
@@ -85,8 +85,7 @@ async def _stay(world: LocalWorld, file: Path | None, *, tell: bool) -> None:
 
 async def _tell(world: LocalWorld) -> None:
     teller = Teller()
-    with suppress(Unconfirmed):
-        await spawn(world, teller)
+    await spawn(world, teller)
     _unconfirmed(teller.failed)
 
 
@@ -97,9 +96,9 @@ async def _demo(binaries: Binaries, failed: list[str]) -> None:
 
 async def _once(world: LocalWorld, failed: list[str]) -> None:
     teller = Teller()
-    with suppress(Unconfirmed):
-        applied = await spawn(world, teller)
-        await retire(world, teller, str(applied["agent"]))
+    agent = await spawn(world, teller)
+    if agent:
+        await retire(world, teller, agent)
     failed[:] = teller.failed
 
 

@@ -1,9 +1,10 @@
 """One spawn from search to retirement, by a real MCP client; every step is checked at the API server."""
 
+from contextlib import suppress
 from typing import Any
 
 from mcp_agentspawn.cli.dev.cluster import HOME, ROOTS
-from mcp_agentspawn.cli.dev.telling import Caller, Teller, Witness, caller
+from mcp_agentspawn.cli.dev.telling import Caller, Teller, Unconfirmed, Witness, caller
 from mcp_agentspawn.cli.dev.tokens import SYSTEM, mint
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.dev.world import LocalWorld
@@ -15,25 +16,31 @@ QUESTION = "What does a ValidatingAdmissionPolicy see of a request that imperson
 GONE_WITHIN_SECONDS = 30.0
 
 
-async def spawn(world: LocalWorld, teller: Teller) -> dict[str, Any]:
-    """Search, propose and apply, and show what can not be done; gives back the applied answer."""
+async def spawn(world: LocalWorld, teller: Teller) -> str:
+    """Search, propose and apply, and show what can not be done; gives back the subagent, or nothing if it failed."""
     files = world.cluster.credentials.callers
+    agent = ""
     async with (
         world.cluster.plane.admin.session() as admin,
         caller("call", world.mcp_url, files["orchestrator"], teller) as orchestrator,
         caller("stranger", world.mcp_url, files["stranger"], teller) as stranger,
     ):
-        witness = Witness(admin)
-        template = await _search(orchestrator)
-        await _look_at_templates(orchestrator)
-        proposed = await _propose(orchestrator, witness, template)
-        await _be_a_stranger(stranger, witness, proposed)
-        applied = await _apply(orchestrator, witness, proposed)
-        await _apply_again(orchestrator, witness, proposed, applied)
-        await _go_around_as_the_orchestrator(world, teller, witness)
-        await _go_around_as_the_server(world, teller, witness)
-        await _list(orchestrator, applied)
-    return applied
+        with suppress(Unconfirmed):
+            agent = await _spawn(world, Witness(admin), orchestrator, stranger)
+    return agent
+
+
+async def _spawn(world: LocalWorld, witness: Witness, orchestrator: Caller, stranger: Caller) -> str:
+    template = await _search(orchestrator)
+    await _look_at_templates(orchestrator)
+    proposed = await _propose(orchestrator, witness, template)
+    await _be_a_stranger(stranger, witness, proposed)
+    applied = await _apply(orchestrator, witness, proposed)
+    await _apply_again(orchestrator, witness, proposed, applied)
+    await _go_around_as_the_orchestrator(world, orchestrator.teller, witness)
+    await _go_around_as_the_server(world, orchestrator.teller, witness)
+    await _list(orchestrator, applied)
+    return str(applied["agent"])
 
 
 async def retire(world: LocalWorld, teller: Teller, agent: str) -> None:

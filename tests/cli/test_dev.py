@@ -1,0 +1,152 @@
+"""A whole world on this machine, as people start it: told step by step, confirmed by the API server, then gone."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from mcp_agentspawn.cli.dev.story import retire, spawn
+from mcp_agentspawn.cli.dev.telling import Teller
+from mcp_agentspawn.cli.dev.world import LocalWorld, local_world
+from mcp_agentspawn.localplane import Binaries
+from tests.localplane.waiting import left_behind, until_now
+
+REPOSITORY = Path(__file__).parents[2]
+AGENTSPAWN = Path(sys.executable).with_name("agentspawn")
+pytestmark = pytest.mark.timeout(180)
+
+
+def variables(folder: Path) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AGENTSPAWN_")}
+    return kept | {"TMPDIR": str(folder)}
+
+
+@contextmanager
+def dev(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """The command in a session of its own, as a terminal would run it; and its output."""
+    output = folder.with_suffix(".output")
+    with output.open("w") as stream:
+        process = subprocess.Popen(
+            [str(AGENTSPAWN), "dev", *options],
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=variables(folder),
+        )
+        try:
+            yield process, output
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def test_the_ready_file_says_where_everything_is_and_goes_with_it(
+    tmp_path: Path, control_plane_binaries: Binaries
+) -> None:
+    assert control_plane_binaries
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    file = tmp_path / "ready.json"
+    with dev(temporary, "--ready-file", str(file)) as (process, output):
+        until_now(lambda: file.exists() or process.poll() is not None)
+        ready = json.loads(file.read_text())
+        mode = stat.S_IMODE(file.stat().st_mode)
+        tokens = [Path(path).read_text() for path in ready["tokens"].values()]
+        modes = {stat.S_IMODE(Path(path).stat().st_mode) for path in [*ready["tokens"].values(), ready["kubeconfig"]]}
+        verified = subprocess.run(
+            [str(AGENTSPAWN), "audit", "verify", ready["audit_file"], "--kubeconfig", ready["kubeconfig"]],
+            check=False,
+            capture_output=True,
+        )
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+
+    assert list(ready) == [
+        "mcp_url",
+        "kubeconfig",
+        "system_namespace",
+        "namespace",
+        "tokens",
+        "kubeconfigs",
+        "audit_file",
+    ]
+    assert (ready["system_namespace"], ready["namespace"]) == ("agentspawn-system", "subagents")
+    assert (mode, modes) == (0o600, {0o600})
+    assert verified.returncode == 0, verified.stdout
+    said = output.read_text()
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert not any(token in said for token in tokens)
+    assert not file.exists()
+    assert left_behind(temporary) == []
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(tmp_path: Path, control_plane_binaries: Binaries) -> None:
+    assert control_plane_binaries
+    with dev(tmp_path) as (process, output):
+        until_now(lambda: any(tmp_path.glob("agentspawn-plane-*/etcd.log")) or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+
+    assert process.returncode == 0, output.read_text()
+    assert "Traceback" not in output.read_text()
+    until_now(lambda: left_behind(tmp_path) == [])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def world(control_plane_binaries: Binaries) -> AsyncIterator[LocalWorld]:
+    async with local_world(control_plane_binaries, 0) as running:
+        yield running
+
+
+async def test_every_step_of_the_story_is_confirmed_by_the_api_server(
+    world: LocalWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teller = Teller()
+    await retire(world, teller, await spawn(world, teller))
+
+    assert teller.failed == []
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^   confirmed ", said, re.MULTILINE)) >= 15
+    assert "HTTP 403: agents.kagent.dev is forbidden" in said
+    assert "ValidatingAdmissionPolicy 'agentspawn-lock'" in said
+
+
+async def test_the_story_fails_when_the_api_server_does_not_confirm(
+    world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr("mcp_agentspawn.cli.dev.telling.Witness.agent", nothing)
+    teller = Teller()
+    agent = await spawn(world, teller)
+
+    assert agent == ""
+    assert len(teller.failed) == 1
+
+
+async def test_credentials_are_replaced_before_they_expire(world: LocalWorld) -> None:
+    credentials = world.cluster.credentials
+    before = {file: file.read_text() for file in (credentials.server, *credentials.callers.values())}
+    await credentials.refresh()
+
+    assert all(file.read_text() != text for file, text in before.items())
+    assert not list(world.cluster.plane.folder.glob("*.new"))
+
+
+async def test_the_world_gives_up_when_a_part_of_it_ends(control_plane_binaries: Binaries) -> None:
+    async with local_world(control_plane_binaries, 0) as world:
+        os.kill(world.cluster.plane.process_ids["etcd"], signal.SIGKILL)
+        with pytest.raises(Exception, match="etcd"):
+            await world.watch()
