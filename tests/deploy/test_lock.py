@@ -218,11 +218,14 @@ async def test_the_canary_creates_nothing(everyone: Everybody) -> None:
     assert (await canary.saying((EXTRA, name)).create(manifest, dryRun="All")).status == 201
 
 
-async def test_a_person_who_calls_himself_a_root_needs_to_be_virtual(everyone: Everybody) -> None:
+async def test_whom_an_agent_names_as_its_root_is_no_root_unless_virtual(everyone: Everybody) -> None:
     name = fresh_id()
     manifest = with_changes(subagent(name), {"metadata.annotations": _marks("eve")})
+    eve = everyone.cluster_admin.saying((EXTRA, name))
 
-    assert (await everyone.cluster_admin.saying((EXTRA, name)).create(manifest)).policy == LOCK
+    assert (await eve.create(manifest)).policy == LOCK
+    assert (await everyone.operator.create(manifest)).status == 201
+    assert (await eve.delete(manifest)).policy == LOCK
 
 
 @pytest.mark.parametrize("exempt", ["operator", "administrator"])
