@@ -5,7 +5,7 @@ from typing import Any
 
 import rfc8785
 
-from mcp_agentspawn.core.model import Caller, Grant, Manifest, Request
+from mcp_agentspawn.core.model import Caller, Grant, Request
 
 
 def canonical(value: Any) -> str:
@@ -36,9 +36,13 @@ def request_digest(caller: Caller, request: Request, template_hash: str) -> str:
     )
 
 
-def proposal_digest(manifest: Manifest, grant: Grant) -> str:
-    """What an approval and an apply are bound to: the bytes that will be created, name included, and the grant."""
-    return digest_of({"manifest": dict(manifest), "grant": grant_document(grant)})
+def proposal_digest(manifest: str, grant: Grant) -> str:
+    """What an approval and an apply are bound to: the bytes that will be created, name included, and the grant.
+
+    `manifest` is canonical JSON, as a proposal holds it; with it the text below is that of `{"grant", "manifest"}`.
+    """
+    document = f'{{"grant":{canonical(grant_document(grant))},"manifest":{manifest}}}'
+    return f"sha256:{sha256(document.encode()).hexdigest()}"
 
 
 def grant_document(grant: Grant) -> dict[str, Any]:

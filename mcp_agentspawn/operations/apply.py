@@ -48,7 +48,7 @@ async def apply(services: Services, caller: Caller, proposal: str, digest: str) 
     stored = await services.proposals.get(proposal)
     if stored is None or (stored.root, stored.parent) != (caller.root.name, caller.agent):
         return await refuse(services, caller, "apply", (UNKNOWN,))
-    if digest != stored.digest or proposal_digest(json.loads(stored.manifest), stored.grant) != stored.digest:
+    if digest != stored.digest or proposal_digest(stored.manifest, stored.grant) != stored.digest:
         return await refuse(services, caller, "apply", (DIGEST,), subject=proposal)
     if stored.phase != "proposed":
         return await _ended(services, caller, stored)

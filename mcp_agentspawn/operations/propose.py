@@ -134,7 +134,7 @@ async def _store(services: Services, proposal: Proposal) -> Proposal:
 
 
 def _proposal(case: Case, rendered: Rendered) -> Proposal:
-    grant = grant_of(case.asked.request)
+    grant, manifest = grant_of(case.asked.request), canonical(rendered.manifest)
     return Proposal(
         id=rendered.id,
         root=case.caller.root.name,
@@ -143,10 +143,10 @@ def _proposal(case: Case, rendered: Rendered) -> Proposal:
         request=case.asked.request,
         template_hash=case.template.hash,
         request_digest=case.digest,
-        digest=proposal_digest(rendered.manifest, grant),
+        digest=proposal_digest(manifest, grant),
         risk=case.template.risk,
         expires_at=case.now + PROPOSAL_LIFETIME,
-        manifest=canonical(rendered.manifest),
+        manifest=manifest,
         grant=grant,
     )
 

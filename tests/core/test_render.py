@@ -1,4 +1,3 @@
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_agentspawn.adapters.kagent import KagentAgent
-from mcp_agentspawn.core.digest import canonical, proposal_digest, request_digest
+from mcp_agentspawn.core.digest import canonical, digest_of, grant_document, proposal_digest, request_digest
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.render import FENCE_MARKS, grant_of, proposal_id, render
@@ -123,11 +122,11 @@ def test_the_digest_is_bound_to_the_bytes_and_to_the_grant() -> None:
     asked = resolve(CALLER, ask(), template())
     longer = resolve(CALLER, ask(lifetime_minutes=31), template())
     manifest = manifest_of("Kubernetes admission")
-    digest = proposal_digest(manifest, grant_of(asked.request))
+    digest = proposal_digest(canonical(manifest), grant_of(asked.request))
 
-    assert digest == proposal_digest(json.loads(canonical(manifest)), grant_of(asked.request))
-    assert digest != proposal_digest(manifest_of("Kubernetes admission."), grant_of(asked.request))
-    assert digest != proposal_digest(manifest, grant_of(longer.request))
+    assert digest == digest_of({"manifest": manifest, "grant": grant_document(grant_of(asked.request))})
+    assert digest != proposal_digest(canonical(manifest_of("Kubernetes admission.")), grant_of(asked.request))
+    assert digest != proposal_digest(canonical(manifest), grant_of(longer.request))
 
 
 def test_the_request_digest_tells_requests_apart_and_not_the_order_of_words() -> None:

@@ -36,10 +36,14 @@ def name_of(root: str) -> str:
 
 def stored_ledger_of(stored: Mapping[str, Any]) -> StoredLedger:
     """Read a stored ledger."""
-    metadata = stored["metadata"]
+    return stored_as(ledger_of(stored["spec"]), stored["metadata"])
+
+
+def stored_as(ledger: Ledger, metadata: Mapping[str, Any]) -> StoredLedger:
+    """The ledger of an object with this metadata."""
     kept = {key: metadata[key] for key in ("labels", "annotations") if key in metadata}
     writes = kept.get("annotations", {}).get(WRITES, "").split()
-    return StoredLedger(ledger_of(stored["spec"]), metadata["resourceVersion"], tuple(writes), kept)
+    return StoredLedger(ledger, metadata["resourceVersion"], tuple(writes), kept)
 
 
 def object_of(base: StoredLedger, ledger: Ledger, write: str) -> dict[str, Any]:

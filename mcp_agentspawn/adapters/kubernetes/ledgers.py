@@ -7,7 +7,13 @@ from typing import TypeVar
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.group_commit import Book
-from mcp_agentspawn.adapters.kubernetes.ledger_objects import StoredLedger, name_of, object_of, stored_ledger_of
+from mcp_agentspawn.adapters.kubernetes.ledger_objects import (
+    StoredLedger,
+    name_of,
+    object_of,
+    stored_as,
+    stored_ledger_of,
+)
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS, SYSTEM_NAMESPACE
 from mcp_agentspawn.core.errors import Missing
@@ -75,5 +81,8 @@ class _Store:
         """See `group_commit.Store.write`."""
         method, path = ("PUT", self._path) if base.version else ("POST", COLLECTION)
         sent = object_of(base, ledger, write)
-        answer = await self._client.request(method, path, sent, as_=SERVER, timeout_seconds=REQUEST_SECONDS)
-        return read(stored_ledger_of, answer, changes=True)
+        answer = await self._client.request(
+            method, path, sent, as_=SERVER, partial=True, timeout_seconds=REQUEST_SECONDS
+        )
+        # What is stored is what was sent: of the answer, which need not be the whole, the metadata is news.
+        return read(lambda written: stored_as(ledger, written["metadata"]), answer, changes=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from mcp_agentspawn.core.model import Root, Subagent
@@ -16,6 +17,7 @@ REQUEST = "agentspawn.dev/request"
 
 SET_BY_SERVER = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"})
 SECONDS_OF_A_CENTURY = 3_155_760_000
+MOST_TIMES = 4096  # a ledger is read and written often, and its times stay the same
 
 
 def subagent_of(agent: Mapping[str, Any]) -> Subagent:
@@ -53,11 +55,13 @@ def is_of(subagent: Subagent, root: Root) -> bool:
     return subagent.virtual_user == root.virtual_user
 
 
+@lru_cache(MOST_TIMES)
 def time_of(text: str) -> datetime:
     """Read an RFC 3339 time."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
+@lru_cache(MOST_TIMES)
 def text_of(moment: datetime) -> str:
     """Write a time as RFC 3339 in UTC, always with microseconds (`metav1.MicroTime`)."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
