@@ -245,6 +245,7 @@ async def kubernetes_stage(cluster: Cluster) -> AsyncIterator[KubernetesStage]:
     file = kubeconfig(cluster)
     async with connect(roots, kubeconfig=file) as world, connect(roots, kubeconfig=file) as replica:
         stage = KubernetesStage(world, replica, roots[0], roots[1], roots[2], cluster)
+        await _clear(cluster)
         try:
             yield stage
         finally:
