@@ -1,8 +1,8 @@
 """One tool call, from raw arguments to an answer: who may, what is malformed, how long it may take, what failed."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.operations.answers import Answer, Refusal
 from mcp_agentspawn.operations.services import Services
-from mcp_agentspawn.server.identity import Who
+from mcp_agentspawn.server.identity import ANONYMOUS, Stranger, Who
 from mcp_agentspawn.server.results import complaints, failure, frames, is_known, refusal
 from mcp_agentspawn.server.slowing import RefusalBuckets
 from mcp_agentspawn.server.tools import TOOLS, Tool
@@ -93,14 +93,14 @@ class Calls:
         return answer
 
     async def _judge(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
-        if isinstance(who, Refusal):
-            return self._unheard(who)
-        caller = f"{who.root.name}/{who.agent}"
-        if tool.slowed and self.refusals.is_empty(caller):
+        if who == ANONYMOUS:
+            return self._unheard(ANONYMOUS.refusal)
+        bucket = f"{tool.name} {name_of(who)}"
+        if self.refusals.is_empty(bucket):
             return self._unheard(SLOWED)
-        answer = await self._run(tool, who, raw)
+        answer = await self._heard(tool, who, raw)
         if answer.outcome == "denied":
-            self.refusals.take(caller)
+            self.refusals.take(bucket)
         return answer
 
     def _unheard(self, answer: Refusal) -> Refusal:
@@ -108,12 +108,18 @@ class Calls:
         self.meter.refused(reason.code for reason in answer.reasons)
         return answer
 
-    async def _run(self, tool: Tool, caller: Caller, raw: Mapping[str, Any]) -> Answer:
+    async def _heard(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
+        if isinstance(who, Stranger):
+            return await self._recorded(Record("refused", "", who.name, details={"verb": tool.name}), who.refusal)
         try:
             arguments = tool.arguments.model_validate(raw)
         except ValidationError as error:
-            return await self._malformed(tool, caller, complaints(error))
+            record = Record("refused", who.root.name, who.agent, details={"verb": tool.name})
+            return await self._recorded(record, complaints(error))
         values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
+        return await self._run(tool, who, values)
+
+    async def _run(self, tool: Tool, caller: Caller, values: Mapping[str, Any]) -> Answer:
         seconds = self.answer_within_seconds + values.get("wait_seconds", 0)
         if tool.changes:
             work = self._guarded(tool, caller, values, seconds + CHANGE_GOES_ON_SECONDS)
@@ -128,21 +134,19 @@ class Calls:
             _report(tool, caller, error)
             return LATE if tool.changes and isinstance(error, TimeoutError) else failure(error)
 
-    async def _malformed(self, tool: Tool, caller: Caller, answer: Refusal) -> Answer:
-        """A refusal that no operation saw is in the audit too."""
+    async def _recorded(self, record: Record, answer: Refusal) -> Refusal:
+        """A refusal that no operation saw is in the audit too; it stands although that can not be written."""
         codes = tuple(dict.fromkeys(reason.code for reason in answer.reasons))
-        record = Record(
-            "refused", caller.root.name, caller.agent, outcome="denied", reasons=codes, details={"verb": tool.name}
-        )
-        await _or_log(self.services.audit.write(record))
+        try:
+            await self.services.audit.write(replace(record, outcome=answer.outcome, reasons=codes))
+        except Upstream as error:
+            log.warning("a refusal is not in the audit", error=type(error).__name__)
         return answer
 
 
-async def _or_log(work: Awaitable[object]) -> None:
-    try:
-        await work
-    except Upstream as error:
-        log.warning("a refusal is not in the audit", error=type(error).__name__)
+def name_of(who: Who) -> str:
+    """Who it is, for counting."""
+    return who.name if isinstance(who, Stranger) else f"{who.root.name} {who.agent}"
 
 
 def _report(tool: Tool, caller: Caller, error: Exception) -> None:

@@ -1,6 +1,5 @@
 """The HTTP face: POST /mcp, the resource's metadata, probes and metrics."""
 
-import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -116,8 +115,6 @@ def _lifespan(manager: StreamableHTTPSessionManager, calls: Calls) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with manager.run():
-            gc.collect()
-            gc.freeze()  # what is there at start stays: walking it again and again costs the slowest calls 50 ms
             yield
         await calls.writes.settle()
         await calls.services.later.settle()

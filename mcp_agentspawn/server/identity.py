@@ -24,8 +24,22 @@ TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+\Z")
 BEARER = re.compile(rb"bearer +(.*)\Z", re.IGNORECASE | re.DOTALL)
 
 Headers = Iterable[tuple[bytes, bytes]]
-Who = Caller | Refusal
-"""Who calls; a refusal is for those who may look at the list of tools, but call none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Who may look at the list of tools but call none: an account that is no root, or (`name` empty) nobody known."""
+
+    name: str = ""
+
+    @property
+    def refusal(self) -> Refusal:
+        """What it hears of a call."""
+        return UNKNOWN_ROOT if self.name else MISSING
+
+
+Who = Caller | Stranger
+ANONYMOUS: Final = Stranger()
 
 MISSING = refusal(
     "denied",
@@ -73,9 +87,9 @@ class Identity:
 
     def _who(self, account: Account | None) -> Who:
         if account is None:
-            return MISSING
-        root = self.roots.get(f"{account.namespace}/{account.name}")
-        return UNKNOWN_ROOT if root is None else Caller(root)
+            return ANONYMOUS
+        name = f"{account.namespace}/{account.name}"
+        return Caller(self.roots[name]) if name in self.roots else Stranger(name)
 
     async def _unauthorized(self, send: Send) -> None:
         """RFC 9728: say where to read how to get a credential."""

@@ -11,7 +11,7 @@ from mcp.types import INVALID_PARAMS, CallToolRequestParams, ListToolsResult, Pa
 from starlette.requests import Request
 
 from mcp_agentspawn.server.calls import Calls
-from mcp_agentspawn.server.identity import CALLER, MISSING, Who
+from mcp_agentspawn.server.identity import ANONYMOUS, CALLER, Who
 from mcp_agentspawn.server.results import to_wire
 
 NAME: Final = "mcp-agentspawn"
@@ -52,6 +52,6 @@ def mcp_server(calls: Calls, world: str = "") -> Server[Any]:
 
 
 def _who(request: Request | None) -> Who:
-    """Who calls; a request that did not pass the identity check has no caller."""
-    who: Who = MISSING if request is None else request.scope.get(CALLER, MISSING)
+    """Who calls; a request that did not pass the identity check is nobody's."""
+    who: Who = ANONYMOUS if request is None else request.scope.get(CALLER, ANONYMOUS)
     return who

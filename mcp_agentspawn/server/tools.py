@@ -144,13 +144,12 @@ async def retire_subagent(
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as it is run: `changes` is whether the cluster may be altered, `slowed` whether refusals slow it down."""
+    """A tool as it is run; `changes` is whether it may alter the cluster."""
 
     run: Run
     arguments: type[BaseModel]
     definition: mcp.types.Tool
     changes: bool
-    slowed: bool
 
     @property
     def name(self) -> str:
@@ -171,7 +170,7 @@ def tool(run: Run, title: str, answer: type[Answer], *, changes: bool = False, d
             read_only_hint=not changes, destructive_hint=destroys, idempotent_hint=True, open_world_hint=False
         ),
     )
-    return Tool(run, arguments, definition, changes=changes, slowed=changes and not destroys)
+    return Tool(run, arguments, definition, changes=changes)
 
 
 TOOLS: Sequence[Tool] = (

@@ -30,7 +30,11 @@ SECRET = "sk-canary-7f3a9c"
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
-async def test_a_failure_is_unavailable_by_its_code_and_never_quotes(error: Exception, code: str) -> None:
+async def test_a_failure_is_unavailable_by_its_code_and_never_quotes(
+    error: Exception, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
     async def fail(services: Services, caller: Caller, text: Purpose) -> Answer:
         raise error
 
@@ -46,10 +50,12 @@ async def test_a_failure_is_unavailable_by_its_code_and_never_quotes(error: Exce
     (entry,) = logs
     assert (entry["tool"], entry["error"], entry["at"][-1].endswith(" fail")) == ("fail", type(error).__name__, True)
     assert SECRET not in response.text
-    assert SECRET not in str(logs)
+    assert SECRET not in str(logs) + caplog.text
 
 
-async def test_no_credential_reaches_a_log_or_an_answer() -> None:
+async def test_no_credential_reaches_a_log_or_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
     async def fail(services: Services, caller: Caller) -> Answer:
         raise ValueError
 
@@ -61,7 +67,7 @@ async def test_no_credential_reaches_a_log_or_an_answer() -> None:
                 await post(edge, a_call("fail"), authorization=f"Basic {SECRET}"),
             ]
 
-    said = str(logs) + "".join(answer.text + str(answer.headers) for answer in answers)
+    said = str(logs) + caplog.text + "".join(answer.text + str(answer.headers) for answer in answers)
     assert SECRET not in said
     assert edge.token not in said
 
@@ -153,26 +159,49 @@ async def test_a_server_that_ends_finishes_the_change_that_was_begun(era: str, m
     assert slow.done == 1
 
 
-async def test_refusals_slow_a_caller_down_but_it_can_still_look_and_retire() -> None:
+async def test_refusals_of_one_tool_slow_that_tool_down_for_that_caller() -> None:
     asked: list[str] = []
 
-    def refusing(name: str, **kinds: bool) -> Any:
+    def refusing(name: str) -> Any:
         async def run(services: Services, caller: Caller) -> Refusal:
-            asked.append(name)
+            asked.append(f"{name} {caller.root.name}")
             return refusal("denied", "quota.live_per_root", "No.")
 
         run.__name__ = name
-        return probe(run, **kinds)
+        return probe(run)
 
-    tools = [refusing("propose", changes=True), refusing("look"), refusing("retire", changes=True, destroys=True)]
-    async with serving(tools) as edge:
+    async with serving([refusing("propose"), refusing("retire")]) as edge:
         answers = [await call(edge, "propose") for _ in range(61)]
-        others = [await call(edge, "look"), await call(edge, "retire")]
+        other_tool = await call(edge, "retire")
+        other_token = edge.bench.world.tokens.issue("agents", "other")
+        other_caller = await post(edge, a_call("propose"), x_agentspawn_token=other_token)
 
     assert {code for answer in answers[:60] for code in codes(answer)} == {"quota.live_per_root"}
     assert codes(answers[60]) == ["rate.refusals"]
-    assert [codes(answer) for answer in others] == [["quota.live_per_root"]] * 2
-    assert asked.count("propose") == 60
+    assert codes(other_tool) == codes(other_caller.json()["result"]["structuredContent"]) == ["quota.live_per_root"]
+    assert asked.count("propose agents/orchestrator") == 60
+    assert edge.meter.refusals == ["rate.refusals"]
+
+
+async def test_an_account_that_is_no_root_is_in_the_audit_but_can_not_fill_it() -> None:
+    async with serving() as edge:
+        token = edge.bench.world.tokens.issue("agents", "somebody")
+        for _ in range(70):
+            await post(edge, a_call("list_templates"), x_agentspawn_token=token)
+
+        records = edge.bench.audit.records
+    assert len(records) == 60
+    assert {(record.event, record.root, record.caller) for record in records} == {("refused", "", "agents/somebody")}
+    assert {record.reasons for record in records} == {("identity.unknown_root",)}
+
+
+async def test_a_call_without_a_credential_is_counted_but_fills_no_disk() -> None:
+    async with serving() as edge:
+        for _ in range(3):
+            await post(edge, a_call("list_templates"))
+
+    assert edge.meter.refusals == ["identity.missing"] * 3
+    assert edge.bench.audit.records == []
 
 
 def test_refusals_come_back_over_a_minute_and_are_each_callers_own() -> None:
