@@ -6,6 +6,7 @@ from typing import Any
 
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.ports import Record
@@ -55,6 +56,11 @@ def policy(**sections: Any) -> Policy:
     return Policy.model_validate(
         {"callers": {"namespaces": ["agents"]}, "template": {"allow": ["researcher"]}} | sections
     )
+
+
+def guard_names() -> list[str]:
+    """The guards of the rule book, in the order in which they are asked."""
+    return [name for name in Policy.model_fields if isinstance(getattr(Policy(), name), Guard)]
 
 
 def ask(**changes: Any) -> Ask:

@@ -14,7 +14,10 @@ MOST_AUDIT_HEADS = 16
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Where one audit writer stood when the ledger was changed: a log that ends before it was cut."""
+    """Where one audit writer (`name@start of its log`) stood when the ledger was changed.
+
+    A log that ends before it was cut.
+    """
 
     writer: str
     sequence: int
@@ -104,10 +107,11 @@ class Ledger:
         return replace(self, live={id_: live for id_, live in self.live.items() if id_ != proposal})
 
     def anchored(self, head: Head) -> "Ledger":
-        """With the audit writer's head, if it is news; the oldest writers leave when there are too many."""
+        """With the audit writer's head, if it is news; the logs that began first leave when there are too many."""
         known = self.audit.get(head.writer)
         if known is not None and known.sequence >= head.sequence:
             return self
         others = [other for writer, other in self.audit.items() if writer != head.writer]
+        others.sort(key=lambda other: other.writer.rpartition("@")[2])
         kept = others[max(0, len(others) + 1 - MOST_AUDIT_HEADS) :]
         return replace(self, audit={entry.writer: entry for entry in (*kept, head)})

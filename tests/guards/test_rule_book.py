@@ -3,22 +3,21 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from mcp_agentspawn.core.guard import Asked, Guard, LedgerGuard
+from mcp_agentspawn.core.guard import Asked, LedgerGuard
 from mcp_agentspawn.guards import Callers, Policy
 from mcp_agentspawn.operations.services import Rules
-from tests.builders import CALLER, NOON, OTHER, ROOT, policy
+from tests.builders import CALLER, NOON, OTHER, ROOT, guard_names, policy
 from tests.guards.cases import FixedFacts, asked, ledger, rendered
 
 
 def test_every_guard_of_the_model_is_asked_in_its_declared_order() -> None:
-    declared = [name for name, field in Policy.model_fields.items() if issubclass(field.annotation or object, Guard)]
     case, facts = rendered(), FixedFacts()
     questions = {
         **policy().before_rendering(asked(), facts, "propose"),
         **policy().once_rendered(case, facts, "propose"),
     }
 
-    assert list(questions) == declared
+    assert list(questions) == guard_names()
 
 
 def test_all_but_the_dry_run_are_asked_again_at_apply() -> None:
