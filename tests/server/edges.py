@@ -72,6 +72,7 @@ async def serving(
     world: str = "",
     answer_within_seconds: float = 10.0,
     allowed_origins: Sequence[str] = (),
+    drain_seconds: float = 0.0,
 ) -> AsyncIterator[RunningEdge]:
     over = over or bench()
     meter = CountingMeter()
@@ -85,7 +86,7 @@ async def serving(
     issuer = "https://issuer.example.com"
     edge = Edge(calls, verifier, health, meter.render, url, issuer, hosts, allowed_origins, world)
     token = over.world.tokens.issue("agents", "orchestrator")
-    async with served(application(edge), health, listener) as running:
+    async with served(application(edge), health, listener, drain_seconds) as running:
         yield RunningEdge(url, over, calls, health, running, meter, token)
 
 

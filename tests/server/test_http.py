@@ -8,6 +8,7 @@ import pytest
 
 from mcp_agentspawn.server.health import Health
 from mcp_agentspawn.server.http import metadata_url
+from tests.localplane.waiting import until
 from tests.server.edges import LEGACY, RunningEdge, a_call, message, post, serving
 
 
@@ -137,3 +138,18 @@ async def test_metrics_are_there_for_prometheus(edge: RunningEdge) -> None:
 )
 def test_the_metadata_is_where_rfc_9728_puts_it(public_url: str, metadata: str) -> None:
     assert metadata_url(public_url) == metadata
+
+
+async def test_a_server_that_ends_is_first_not_ready_and_serves_on() -> None:
+    async with serving(drain_seconds=1.0) as edge, httpx.AsyncClient() as http:
+        ending = asyncio.create_task(edge.serving.stop())
+
+        async def draining() -> bool:
+            return (await http.get(f"{edge.base}/readyz")).status_code == 503
+
+        await until(draining)
+        answer = await post(edge, a_call("list_templates"), x_agentspawn_token=edge.token)
+        assert not ending.done()
+        await ending
+
+    assert answer.json()["result"]["structuredContent"]["outcome"] == "allowed"

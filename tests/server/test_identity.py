@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -13,8 +14,9 @@ from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.ports import Account
 from mcp_agentspawn.operations.answers import Answer
 from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.server.identity import CALLER, Identity, reply
 from mcp_agentspawn.server.tools import TOOLS
-from tests.builders import bench
+from tests.builders import ROOT, bench
 from tests.server.edges import (
     ERAS,
     LEGACY,
@@ -144,6 +146,24 @@ async def test_a_malformed_credential_is_never_sent_on_to_be_verified() -> None:
 
     assert [response.status_code for response in refused] == [401, 401, 401]
     assert tokens.asked == []
+
+
+async def test_what_lies_behind_never_sees_the_credential() -> None:
+    seen: dict[str, Any] = {}
+
+    async def behind(scope: Any, _receive: Any, send: Any) -> None:
+        seen.update(scope)
+        await reply(send, HTTPStatus.OK, {})
+
+    tokens = FakeTokens(Account("agents", "orchestrator", "uid"))
+    identity = Identity(behind, tokens, {ROOT.name: ROOT}, "https://a.example.com")
+    transport = httpx.ASGITransport(identity)
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as http:
+        await http.post("/", headers={"X-Agentspawn-Token": "shown", "X-Other": "kept"})
+
+    assert seen[CALLER] == Caller(ROOT)
+    assert (b"x-other", b"kept") in seen["headers"]
+    assert "shown" not in str(seen)
 
 
 async def test_nobody_can_name_a_caller_but_by_a_credential(edge: RunningEdge) -> None:
