@@ -69,6 +69,10 @@ class Cluster:
         found = await self.get(f"{PROPOSALS}/{proposal}")
         return str(found["status"]["phase"]) if found else ""
 
+    async def patch(self, path: str, change: dict[str, Any]) -> None:
+        """Merge a change into any object, as an administrator."""
+        await _patch(self.admin, path, change)
+
     async def clear(self, root: Root) -> None:
         """Remove the Agents of a root, as an administrator."""
         for agent in await self.agents_of(root):
