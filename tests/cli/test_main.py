@@ -173,3 +173,8 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert port in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--log-level", "loud"], ["--ready-file", "/no/x.json"], ["--port", "-1"]])
+def test_dev_refuses_what_can_not_be_before_it_starts_anything(arguments: list[str]) -> None:
+    assert run("dev", *arguments).exit_code == 2

@@ -17,23 +17,29 @@ from mcp_agentspawn.cli.running import run_until_stopped
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.localplane import Binaries, find_or_build
 from mcp_agentspawn.server.process import listen
+from mcp_agentspawn.settings import LEVELS
 from mcp_agentspawn.telemetry import configure_logging
 
 FAILED = 1
 LOOPBACK = "127.0.0.1"
 READY_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+LOG_LEVEL = click.option(
+    "--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="What the server logs."
+)
 
 
 @click.command()
 @click.option("--ready-file", type=READY_FILE, help="Where to write, as JSON, what is where, once it is ready.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The server's port; default any that is free.")
 @click.option("--spawn", "tell", is_flag=True, help="Spawn one subagent, step by step, and leave it live.")
-@click.option("--log-level", default="warning", show_default=True, help="debug, info, warning or error.")
+@LOG_LEVEL
 def dev(ready_file: Path | None, port: int, tell: bool, log_level: str) -> None:  # noqa: FBT001 - click passes flags so
     """Run everything on this machine until Ctrl-C: a control plane, deploy/, sample tools, an orchestrator, the server.
 
     Nothing of it is left then.
     """
+    if ready_file is not None and not ready_file.absolute().parent.is_dir():
+        raise click.BadParameter("there is no such folder", param_hint="--ready-file")
     _claim(port)
     configure_logging(log_level)
     checkout.check_out()
@@ -42,7 +48,7 @@ def dev(ready_file: Path | None, port: int, tell: bool, log_level: str) -> None:
 
 
 @click.command()
-@click.option("--log-level", default="warning", show_default=True, help="debug, info, warning or error.")
+@LOG_LEVEL
 def demo(log_level: str) -> None:
     """Show one spawn from search to retirement, and exit with 0 only when the API server confirms every step."""
     configure_logging(log_level)
