@@ -83,6 +83,8 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
             opened(settings.audit_file or DEFAULT_AUDIT_FILE, settings.writer, world.clock)
         )
         metrics = Metrics()
+        if isinstance(world, KubernetesWorld):
+            world.ledgers.conflicted = metrics.ledger_conflicted
         services = _services(world, rules, CountedAudit(audit, metrics))
         calls = Calls(services, metrics)
         health = Health({"cluster": _cluster(world), "audit": _audit(audit)})

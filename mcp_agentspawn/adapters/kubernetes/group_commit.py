@@ -82,11 +82,18 @@ class _Batch:
 class Book:
     """Changes one ledger for everybody in this process, one batch at a time."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        conflicted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`conflicted` is called each time that another writer was faster."""
         self.known: StoredLedger | None = None
         self.known_at = float("-inf")
         self._store = store
         self._clock = clock
+        self._conflicted = conflicted
         self._waiting: list[_Wish] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -138,6 +145,8 @@ class Book:
                 return await self._try(batch, base)
             except (Conflict, Missing, Unavailable, UnknownOutcome) as error:
                 batch.in_doubt = batch.in_doubt or isinstance(error, UnknownOutcome)
+                if isinstance(error, Conflict):
+                    self._conflicted()
                 if self._clock() > batch.until:
                     raise _given_up(batch) from error
             except Upstream as error:

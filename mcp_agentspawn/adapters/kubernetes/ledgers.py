@@ -30,6 +30,8 @@ class KubernetesLedgers:
     """All ledgers. What was seen of one is looked at again without asking for 2 seconds, and decided on never."""
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+        self.conflicted: Callable[[], None] = lambda: None
+        """Called each time that another replica was faster; for whoever counts."""
         self._client = client
         self._clock = clock
         self._books: dict[str, Book] = {}
@@ -57,7 +59,7 @@ class KubernetesLedgers:
 
     def _book(self, root: str) -> Book:
         if root not in self._books:
-            self._books[root] = Book(_Store(self._client, root), self._clock)
+            self._books[root] = Book(_Store(self._client, root), self._clock, lambda: self.conflicted())
         return self._books[root]
 
 

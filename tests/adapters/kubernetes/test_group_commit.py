@@ -51,6 +51,16 @@ async def test_what_is_known_is_not_read_again_for_a_change(shelf: Shelf, book: 
     assert (shelf.reads, shelf.writes) == (1, 3)
 
 
+async def test_each_time_that_somebody_else_was_faster_is_counted(shelf: Shelf) -> None:
+    conflicts = []
+    book = Book(shelf, lambda: shelf.time, lambda: conflicts.append(1))
+    await book.change(reserve("a"))
+    shelf.somebody("x")
+
+    assert await book.change(reserve("b"))
+    assert len(conflicts) == 1
+
+
 async def test_after_a_conflict_the_decision_runs_again_on_what_is_there_now(shelf: Shelf, book: Book) -> None:
     await book.change(reserve("a"))
     shelf.somebody("x")
