@@ -59,8 +59,11 @@ class KubernetesLedgers:
 
     def _book(self, root: str) -> Book:
         if root not in self._books:
-            self._books[root] = Book(_Store(self._client, root), self._clock, lambda: self.conflicted())
+            self._books[root] = Book(_Store(self._client, root), self._clock, self._count)
         return self._books[root]
+
+    def _count(self) -> None:
+        self.conflicted()
 
 
 class _Store:
