@@ -21,6 +21,7 @@ from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.core.errors import ConfigError, Unavailable
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import DEFAULT_HOME
 from mcp_agentspawn.core.ports import Audit, Record
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
@@ -42,7 +43,7 @@ AGENT_START_SECONDS = 1.0
 LEDGERS_WITHIN_SECONDS = 20.0
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MEMORY = "memory"
-MEMORY_ROOT = Root("agents", "orchestrator", "subagents")
+MEMORY_ROOT = Root("agents", "orchestrator", DEFAULT_HOME)
 
 World = KubernetesWorld | MemoryWorld
 """Every port on one cluster, real or not."""

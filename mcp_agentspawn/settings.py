@@ -13,15 +13,14 @@ from urllib.parse import urlsplit
 
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import DEFAULT_HOME, LABEL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
 
 PREFIX: Final = "AGENTSPAWN_"
-DEFAULT_HOME: Final = "subagents"
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
 MOST_PORT: Final = 65535
-SERVICE: Final = "agentspawn.agentspawn-system"
+SERVICE: Final = f"{SERVER_ACCOUNT}.{SYSTEM_NAMESPACE}"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
-NAME = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-ROOT = re.compile(rf"(?P<namespace>{NAME})/(?P<account>{NAME}(?:\.{NAME})*)(?:@(?P<home>{NAME}))?\Z")
+ROOT = re.compile(rf"(?P<namespace>{LABEL})/(?P<account>{LABEL}(?:\.{LABEL})*)(?:@(?P<home>{LABEL}))?\Z")
 HOST = re.compile(r"[A-Za-z0-9.\[\]:_-]+?(?::(?:\d+|\*))?\Z")
 WRITER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 # Kubernetes puts the addresses of a Service called agentspawn into variables of its own, AGENTSPAWN_PORT among them.

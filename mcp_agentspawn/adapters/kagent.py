@@ -4,25 +4,15 @@ The manifest is built from the allow-list of fields that the admission policy `a
 every default of kagent's CRD written out, so that what was judged is what is stored.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.model import AgentDescription, Compaction, Lineage, Manifest, Root, Skill, ToolSelection
-
-GROUP = "agentspawn.dev"
-PROPOSAL = f"{GROUP}/proposal"
-TREE = f"{GROUP}/tree"
-ROOT = f"{GROUP}/root"
-PARENT = f"{GROUP}/parent"
-TEMPLATE = f"{GROUP}/template"
-LIFETIME = f"{GROUP}/lifetime"
-REQUEST = f"{GROUP}/request"
+from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
 
 COMPACTION_DEFAULTS = {"compactionInterval": 5, "overlapSize": 2}
-VIRTUAL_USER = re.compile(r"agentspawn:([^:/]+):([^:/]+)\Z")
 
 
 class KagentAgent:
@@ -140,11 +130,11 @@ def _compaction_of(compaction: Mapping[str, Any] | None) -> Compaction | None:
 
 def _lineage(metadata: Mapping[str, Any]) -> Lineage:
     annotations = metadata["annotations"]
-    user = VIRTUAL_USER.match(annotations[ROOT])
-    if user is None:
+    root = Root.of_virtual_user(annotations[ROOT], metadata["namespace"])
+    if root is None:
         raise ValueError("no virtual user")
     return Lineage(
-        root=Root(user[1], user[2], metadata["namespace"]),
+        root=root,
         parent=annotations[PARENT],
         template=annotations[TEMPLATE],
         request_digest=annotations[REQUEST],

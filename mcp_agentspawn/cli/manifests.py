@@ -7,15 +7,15 @@ from typing import Any
 import yaml
 
 from mcp_agentspawn.cli.tenancy import (
-    DEFAULT_NAMESPACE,
     ORCHESTRATORS,
-    SYSTEM,
     grant,
     kin_binding,
     named,
     server_account,
     tenancy,
 )
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import DEFAULT_HOME, GROUP, LABEL, PROPOSAL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
 
 TEMPLATES = ("researcher", "log-analyst", "verifier")
 TOOLS = (
@@ -27,8 +27,7 @@ TOOLS = (
     "get_subagent",
     "retire_subagent",
 )
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
-SUBDOMAIN = re.compile(r"[a-z0-9]([-.a-z0-9]{0,188}[a-z0-9])?\Z")  # its ledger's name adds a namespace, 253 in all
+ACCOUNT = re.compile(r"[a-z0-9]([-.a-z0-9]{0,188}[a-z0-9])?\Z")  # its ledger's name adds a namespace, 253 in all
 INSTRUCTIONS = """\
 You coordinate other agents. When a task needs one that does not exist yet, look at list_templates, propose it with
 propose_subagent, and create it with apply_subagent, giving back the digest that you got. Retire what you no longer
@@ -65,7 +64,7 @@ def render(
 ) -> str:
     """Write the same as YAML that says what each part is for."""
     sections = _sections(root_namespace, root_account, namespace, constrained=constrained, templates=templates)
-    root = f"{root_namespace}/{root_account}" + ("" if namespace == DEFAULT_NAMESPACE else f"@{namespace}")
+    root = f"{root_namespace}/{root_account}" + ("" if namespace == DEFAULT_HOME else f"@{namespace}")
     head = (
         f"# Onboards {root_namespace}/{root_account}, whose subagents live in {namespace}.\n"
         f"# Then name it in the server's AGENTSPAWN_ROOTS: {root}\n"
@@ -95,9 +94,9 @@ def _sections(
     root_namespace: str, root_account: str, namespace: str, *, constrained: bool, templates: Sequence[str]
 ) -> list[Section]:
     _check(root_namespace, root_account, namespace, templates)
-    user = f"agentspawn:{root_namespace}:{root_account}"
+    user = Root(root_namespace, root_account, namespace).virtual_user
     sections: list[Section] = []
-    if namespace != DEFAULT_NAMESPACE:
+    if namespace != DEFAULT_HOME:
         sections += tenancy(namespace, constrained=constrained)
     if root_namespace != ORCHESTRATORS:
         sections.append(("Credentials of orchestrators lie here too.", [kin_binding(root_namespace)]))
@@ -119,13 +118,13 @@ def _sections(
 
 def _check(root_namespace: str, root_account: str, namespace: str, templates: Sequence[str]) -> None:
     for name in (root_namespace, namespace, *templates):
-        if not LABEL.match(name):
+        if not re.fullmatch(LABEL, name):
             raise ValueError(f"{name!r} is no name of a namespace or a template")
-    if not SUBDOMAIN.match(root_account):
+    if not ACCOUNT.match(root_account):
         raise ValueError(f"{root_account!r} is no name of a service account")
-    if namespace in {SYSTEM, ORCHESTRATORS, root_namespace}:
+    if namespace in {SYSTEM_NAMESPACE, ORCHESTRATORS, root_namespace}:
         raise ValueError(f"subagents can not live in {namespace!r}: not beside the server, nor beside orchestrators")
-    if root_namespace in {SYSTEM, DEFAULT_NAMESPACE}:
+    if root_namespace in {SYSTEM_NAMESPACE, DEFAULT_HOME}:
         raise ValueError(
             f"an orchestrator can not live in {root_namespace!r}: not beside the server, nor its subagents"
         )
@@ -139,18 +138,18 @@ def _agents(user: str, namespace: str) -> Iterator[Manifest]:
 def _templates(user: str, templates: Sequence[str]) -> Iterator[Manifest]:
     rules = [
         {
-            "apiGroups": ["agentspawn.dev"],
+            "apiGroups": [GROUP],
             "resources": ["templates"],
             "resourceNames": list(templates),
             "verbs": ["use"],
         }
     ]
-    return grant(user, rules, {"kind": "User", "name": user}, SYSTEM)
+    return grant(user, rules, {"kind": "User", "name": user}, SYSTEM_NAMESPACE)
 
 
 def _impersonation(user: str, *, constrained: bool) -> Iterator[Manifest]:
     verbs = ["impersonate:user-info"] if constrained else ["impersonate"]
-    extras, group = "userextras/agentspawn.dev/proposal", "authentication.k8s.io"
+    extras, group = f"userextras/{PROPOSAL}", "authentication.k8s.io"
     rules = [
         {
             "apiGroups": [group if constrained else ""],
@@ -178,7 +177,7 @@ def _server(namespace: str) -> Manifest:
         "spec": {
             "description": "Propose, create and retire subagents, under policy",
             "protocol": "STREAMABLE_HTTP",
-            "url": f"http://agentspawn.{SYSTEM}:8000/mcp",
+            "url": f"http://{SERVER_ACCOUNT}.{SYSTEM_NAMESPACE}:8000/mcp",
             "timeout": "60s",
             "sseReadTimeout": "5m0s",
             "terminateOnClose": False,

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import CANARY, SERVER_ACCOUNT, SYSTEM_NAMESPACE
+
 Manifest = dict[str, Any]
 Section = tuple[str, list[Manifest]]
 
-SYSTEM = "agentspawn-system"
-DEFAULT_NAMESPACE = "subagents"
 ORCHESTRATORS = "agents"
-CANARY = f"agentspawn:{SYSTEM}:canary"
 MOST_AGENTS = "40"
 PRIVATE_NETWORKS = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
 RBAC = "rbac.authorization.k8s.io"
@@ -48,7 +48,7 @@ def named(version: str, kind: str, name: str, namespace: str = "") -> Manifest:
 
 def server_account() -> Mapping[str, str]:
     """The server, as a subject of RBAC."""
-    return {"kind": "ServiceAccount", "name": "agentspawn", "namespace": SYSTEM}
+    return {"kind": "ServiceAccount", "name": SERVER_ACCOUNT, "namespace": SYSTEM_NAMESPACE}
 
 
 def grant(
@@ -93,7 +93,8 @@ def _impersonating(namespace: str) -> Iterator[Manifest]:
 
 def _canary(namespace: str) -> Iterator[Manifest]:
     rules = [{"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["create"]}]
-    return grant("agentspawn-canary", rules, {"kind": "User", "name": CANARY}, namespace)
+    user = Root(SYSTEM_NAMESPACE, CANARY, namespace).virtual_user
+    return grant("agentspawn-canary", rules, {"kind": "User", "name": user}, namespace)
 
 
 def _quota(namespace: str) -> Manifest:
@@ -110,7 +111,7 @@ def _network(namespace: str) -> list[Manifest]:
         "default-deny": {"policyTypes": ["Ingress", "Egress"]},
         "from-agentspawn": {
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [_pods(SYSTEM)], "ports": [{"protocol": "TCP", "port": 8080}]}],
+            "ingress": [{"from": [_pods(SYSTEM_NAMESPACE)], "ports": [{"protocol": "TCP", "port": 8080}]}],
         },
         "to-dns": _egress(_pods("kube-system", {"k8s-app": "kube-dns"}), dns),
         "to-kagent": _egress(_pods("kagent", controller), [{"protocol": "TCP", "port": 8083}]),

@@ -1,5 +1,6 @@
 """The words of the product as values: who asks, for what, and what becomes of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ Risk = Literal["low", "medium", "high"]
 Phase = Literal["proposed", "creating", "starting", "ready", "quarantined", "retiring", "retired", "lapsed"]
 
 MOST_LABEL_CHARACTERS = 63
+VIRTUAL_USER = re.compile(r"agentspawn:([^:/]+):([^:/]+)\Z")
 FINAL_PHASES: frozenset[Phase] = frozenset({"retired", "lapsed"})
 
 
@@ -22,6 +24,12 @@ class Root:
     namespace: str
     account: str
     home: str
+
+    @classmethod
+    def of_virtual_user(cls, user: str, home: str) -> "Root | None":
+        """The root that writes as this Kubernetes user; `None` when it is no root's."""
+        found = VIRTUAL_USER.match(user)
+        return cls(found[1], found[2], home) if found else None
 
     @property
     def name(self) -> str:

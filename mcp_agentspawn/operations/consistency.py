@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal
 
+from mcp_agentspawn.core.names import LABEL, SUBDOMAIN
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.guards.manifest import RESERVED_SERVERS
 
-OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
-ACCOUNT = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?\Z")
+OBJECT_NAME = re.compile(rf"{SUBDOMAIN}\Z")
+ACCOUNT = re.compile(rf"{LABEL}/{SUBDOMAIN}\Z")
 
 Path = tuple[str | int, ...]
 

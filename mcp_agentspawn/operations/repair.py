@@ -4,7 +4,6 @@ Any replica may run it at any time, also two at once: it plans from fresh reads 
 """
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,8 +13,6 @@ from mcp_agentspawn.core.ledger import Head, Ledger
 from mcp_agentspawn.core.model import Proposal, Root, Subagent
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.operations.services import Services
-
-VIRTUAL_USER = re.compile(r"agentspawn:([^:/]+):([^:/]+)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +104,8 @@ async def _release(services: Services, seen: Seen, action: Action, head: Head) -
 
 
 def _root_of(agent: Subagent) -> str:
-    user = VIRTUAL_USER.match(agent.virtual_user)
-    return Root(user[1], user[2], agent.home).name if user else ""
+    root = Root.of_virtual_user(agent.virtual_user, agent.home)
+    return root.name if root else ""
 
 
 def _record(event: str, seen: Seen, action: Action, outcome: str = "") -> Record:

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from mcp_agentspawn.adapters.kubernetes.objects import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
 from mcp_agentspawn.adapters.kubernetes.resources import MODEL_CONFIGS, TOOL_SERVERS
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema, served_schema
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.core.model import Grant, Proposal, Request, Root
+from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
 
 CRD = Path(__file__).parents[2] / "dev" / "kagent-crds" / "agents.yaml"

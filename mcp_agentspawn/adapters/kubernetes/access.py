@@ -7,8 +7,9 @@ from mcp_agentspawn.adapters.kubernetes.answers import Answers
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
-from mcp_agentspawn.adapters.kubernetes.resources import ACCESS_REVIEWS, SYSTEM_NAMESPACE
+from mcp_agentspawn.adapters.kubernetes.resources import ACCESS_REVIEWS
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import GROUP, SYSTEM_NAMESPACE
 
 KNOWN_SECONDS = 5.0
 MOST_ANSWERS = 4096
@@ -29,7 +30,7 @@ class KubernetesAccess:
     async def _review(self, user: str, template: str) -> bool:
         asked = {
             "verb": "use",
-            "group": "agentspawn.dev",
+            "group": GROUP,
             "resource": "templates",
             "name": template,
             "namespace": SYSTEM_NAMESPACE,

@@ -5,11 +5,12 @@ from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
-from mcp_agentspawn.adapters.kubernetes.objects import PROPOSAL, TREE, as_sent, is_of, subagent_of
+from mcp_agentspawn.adapters.kubernetes.objects import as_sent, is_of, subagent_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, AsRoot, Principal
 from mcp_agentspawn.adapters.kubernetes.resources import AGENTS
 from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.model import Manifest, Root, Subagent
+from mcp_agentspawn.core.names import PROPOSAL, TREE
 
 STRICT = {"fieldValidation": "Strict"}
 # The server gives up first, so that a timeout of ours means more than "not yet".

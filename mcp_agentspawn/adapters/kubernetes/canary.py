@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.client import Client
-from mcp_agentspawn.adapters.kubernetes.objects import LIFETIME, PROPOSAL, ROOT
 from mcp_agentspawn.adapters.kubernetes.principals import AsCanary
-from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, SYSTEM_NAMESPACE
+from mcp_agentspawn.adapters.kubernetes.resources import AGENTS
 from mcp_agentspawn.core.errors import Refused, Upstream
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import CANARY, LIFETIME, PROPOSAL, ROOT, SYSTEM_NAMESPACE
 
 NAME = "sub-canary"
 DRY = {"dryRun": "All", "fieldValidation": "Strict"}
@@ -58,7 +58,7 @@ def _agent(home: str, tools: list[dict[str, Any]]) -> dict[str, Any]:
         "name": NAME,
         "namespace": home,
         "labels": {PROPOSAL: NAME},
-        "annotations": {ROOT: Root(SYSTEM_NAMESPACE, "canary", home).virtual_user, LIFETIME: "60"},
+        "annotations": {ROOT: Root(SYSTEM_NAMESPACE, CANARY, home).virtual_user, LIFETIME: "60"},
     }
     declarative = {"runtime": "python", "systemMessage": "Sing.", "modelConfig": "none", "tools": tools}
     return AGENTS.object(metadata, spec={"type": "Declarative", "declarative": declarative})

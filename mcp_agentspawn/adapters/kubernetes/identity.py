@@ -14,9 +14,9 @@ from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import TOKEN_REVIEWS
+from mcp_agentspawn.core.names import AUDIENCE
 from mcp_agentspawn.core.ports import Account
 
-AUDIENCE = "agentspawn"
 KNOWN_SECONDS = 10.0
 MOST_ANSWERS = 4096
 MOST_CHARACTERS = 16_384

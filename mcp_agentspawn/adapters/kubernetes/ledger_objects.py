@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
-from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS, SYSTEM_NAMESPACE
+from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open
+from mcp_agentspawn.core.names import GROUP, SYSTEM_NAMESPACE
 
-WRITES = "agentspawn.dev/writes"
+WRITES = f"{GROUP}/writes"
 MOST_WRITES = 16
 
 

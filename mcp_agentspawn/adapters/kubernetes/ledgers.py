@@ -15,9 +15,10 @@ from mcp_agentspawn.adapters.kubernetes.ledger_objects import (
     stored_ledger_of,
 )
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
-from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS, SYSTEM_NAMESPACE
+from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.core.names import SYSTEM_NAMESPACE
 
 T = TypeVar("T")
 

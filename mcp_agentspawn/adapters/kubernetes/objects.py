@@ -6,14 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from mcp_agentspawn.core.model import Root, Subagent
-
-PROPOSAL = "agentspawn.dev/proposal"
-TREE = "agentspawn.dev/tree"
-ROOT = "agentspawn.dev/root"
-PARENT = "agentspawn.dev/parent"
-TEMPLATE = "agentspawn.dev/template"
-LIFETIME = "agentspawn.dev/lifetime"
-REQUEST = "agentspawn.dev/request"
+from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE
 
 SET_BY_SERVER = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"})
 SECONDS_OF_A_CENTURY = 3_155_760_000

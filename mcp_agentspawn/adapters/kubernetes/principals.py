@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, NAME, SYSTEM_NAMESPACE
+from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, NAME
 from mcp_agentspawn.core.errors import ConfigError, Refused
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import CANARY, GROUP, LABEL, SYSTEM_NAMESPACE
 
 USER = "Impersonate-User"
-PROPOSAL = "Impersonate-Extra-agentspawn.dev%2Fproposal"
+PROPOSAL = f"Impersonate-Extra-{GROUP}%2Fproposal"
 OWN_METHODS = frozenset({"GET", "DELETE"})  # expiry works although a root's rights are gone
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Server(Enum):
@@ -84,7 +84,7 @@ class Gate:
             case AsRoot(root, proposal) if root in self._roots and _touches(call, root.home, proposal):
                 return {USER: root.virtual_user, PROPOSAL: proposal}
             case AsCanary(home, proposal) if home in self._homes and _runs_dry(call, home):
-                user = {USER: Root(SYSTEM_NAMESPACE, "canary", home).virtual_user}
+                user = {USER: Root(SYSTEM_NAMESPACE, CANARY, home).virtual_user}
                 return user | {PROPOSAL: proposal} if _is_label(proposal) else user
             case _:
                 raise Refused("forbidden.principal", "Nobody who may do this was named, so nothing was sent.")
@@ -102,7 +102,7 @@ def _runs_dry(call: Call, home: str) -> bool:
 
 
 def _is_label(text: str) -> bool:
-    return LABEL.fullmatch(text) is not None
+    return re.fullmatch(LABEL, text) is not None
 
 
 def _is_named_well(root: Root) -> bool:

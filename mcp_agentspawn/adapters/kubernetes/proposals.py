@@ -6,11 +6,12 @@ from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
-from mcp_agentspawn.adapters.kubernetes.objects import TREE, text_of, time_of
+from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
-from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS, SYSTEM_NAMESPACE
+from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Root
+from mcp_agentspawn.core.names import SYSTEM_NAMESPACE, TREE
 from mcp_agentspawn.core.ports import Clock
 
 ALL = PROPOSALS.collection(SYSTEM_NAMESPACE)

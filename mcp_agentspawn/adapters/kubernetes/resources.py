@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mcp_agentspawn.core.errors import Missing
+from mcp_agentspawn.core.names import GROUP, SUBDOMAIN, VERSION
 
-SYSTEM_NAMESPACE = "agentspawn-system"
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # a DNS subdomain (RFC 1123), as every name of ours
+NAME = re.compile(SUBDOMAIN)  # every kind here has such names
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Resource:
 AGENTS = Resource("kagent.dev", "v1alpha2", "agents", "Agent")
 MODEL_CONFIGS = Resource("kagent.dev", "v1alpha2", "modelconfigs", "ModelConfig")
 TOOL_SERVERS = Resource("kagent.dev", "v1alpha2", "remotemcpservers", "RemoteMCPServer")
-PROPOSALS = Resource("agentspawn.dev", "v1alpha1", "subagentproposals", "SubagentProposal")
-LEDGERS = Resource("agentspawn.dev", "v1alpha1", "spawnledgers", "SpawnLedger")
+PROPOSALS = Resource(GROUP, VERSION, "subagentproposals", "SubagentProposal")
+LEDGERS = Resource(GROUP, VERSION, "spawnledgers", "SpawnLedger")
 DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")

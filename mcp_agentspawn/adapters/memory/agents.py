@@ -6,10 +6,11 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from mcp_agentspawn.adapters.kubernetes.objects import PROPOSAL, ROOT, TREE, is_of, subagent_of, text_of
+from mcp_agentspawn.adapters.kubernetes.objects import is_of, subagent_of, text_of
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema
 from mcp_agentspawn.core.errors import Conflict, Refused
 from mcp_agentspawn.core.model import Manifest, Root, Subagent
+from mcp_agentspawn.core.names import PROPOSAL, ROOT, TREE
 from mcp_agentspawn.core.ports import Clock
 
 

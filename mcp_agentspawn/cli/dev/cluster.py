@@ -17,17 +17,17 @@ from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.manifests import onboarding
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import DEFAULT_HOME
 from mcp_agentspawn.localplane import Binaries, ControlPlane, install
 from mcp_agentspawn.localplane.inventory import manifests as inventory
 from mcp_agentspawn.localplane.tools import tool_servers
 
-HOME = "subagents"
 ROOTS: Mapping[str, Root] = {
-    "orchestrator": Root("agents", "orchestrator", HOME),
-    "stranger": Root("agents", "stranger", HOME),
+    "orchestrator": Root("agents", "orchestrator", DEFAULT_HOME),
+    "stranger": Root("agents", "stranger", DEFAULT_HOME),
 }
 """`stranger` may call the server and has no right in the cluster."""
-QUOTA = f"/api/v1/namespaces/{HOME}/resourcequotas/agentspawn"
+QUOTA = f"/api/v1/namespaces/{DEFAULT_HOME}/resourcequotas/agentspawn"
 COUNTED_WITHIN_SECONDS = 60.0
 
 
@@ -44,8 +44,8 @@ async def cluster(binaries: Binaries) -> AsyncIterator[Cluster]:
     """Start it and put everything there; leaving stops and removes all of it."""
     async with ControlPlane(binaries, kinds=checkout.kinds()) as plane, tool_servers() as servers:
         orchestrator = ROOTS["orchestrator"]
-        rights = onboarding(orchestrator.namespace, orchestrator.account, HOME, constrained=True)
-        offered = await inventory(servers, HOME)
+        rights = onboarding(orchestrator.namespace, orchestrator.account, DEFAULT_HOME, constrained=True)
+        offered = await inventory(servers, DEFAULT_HOME)
         files = [*checkout.manifests(), _written(plane, "rights", [*rights, _stranger()])]
         await install(plane.admin, [*files, _written(plane, "inventory", offered)])
         async with plane.admin.session() as admin:

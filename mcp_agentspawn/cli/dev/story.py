@@ -3,12 +3,14 @@
 from contextlib import suppress
 from typing import Any
 
-from mcp_agentspawn.cli.dev.cluster import HOME, ROOTS
+from mcp_agentspawn.cli.dev.cluster import ROOTS
 from mcp_agentspawn.cli.dev.telling import Caller, Teller, Unconfirmed, Witness, caller
-from mcp_agentspawn.cli.dev.tokens import SYSTEM, mint
+from mcp_agentspawn.cli.dev.tokens import mint
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.dev.world import LocalWorld
 from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.core.names import DEFAULT_HOME, LIFETIME, PROPOSAL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.names import ROOT as ROOT_MARK
 
 ROOT = ROOTS["orchestrator"]
 TASK = "research a question in the documents, with sources"
@@ -87,7 +89,7 @@ async def _propose(orchestrator: Caller, witness: Witness, template: str) -> dic
     teller.need(
         id_ != "" and await witness.phase(id_) == "proposed", f"SubagentProposal {id_} is stored, phase proposed"
     )
-    teller.confirm(await witness.agent(HOME, id_) is None, "there is no Agent of that name yet")
+    teller.confirm(await witness.agent(DEFAULT_HOME, id_) is None, "there is no Agent of that name yet")
     return proposed
 
 
@@ -96,7 +98,7 @@ async def _be_a_stranger(stranger: Caller, witness: Witness, proposed: dict[str,
     teller.step("Somebody else, with a good credential and the right digest, tries to apply it")
     refused = await stranger.call("apply_subagent", proposal=proposed["proposal"], digest=proposed["digest"])
     teller.confirm(refused["outcome"] == "denied", "it is refused")
-    teller.confirm(await witness.agent(HOME, proposed["proposal"]) is None, "there is still no Agent")
+    teller.confirm(await witness.agent(DEFAULT_HOME, proposed["proposal"]) is None, "there is still no Agent")
 
 
 async def _apply(orchestrator: Caller, witness: Witness, proposed: dict[str, Any]) -> dict[str, Any]:
@@ -104,12 +106,14 @@ async def _apply(orchestrator: Caller, witness: Witness, proposed: dict[str, Any
     teller.step("The orchestrator applies it: judged again, a slot reserved, created under its own rights")
     applied = await orchestrator.call("apply_subagent", proposal=proposed["proposal"], digest=proposed["digest"])
     id_ = str(applied.get("agent", ""))
-    found = await witness.agent(HOME, id_) or {"metadata": {}}
+    found = await witness.agent(DEFAULT_HOME, id_) or {"metadata": {}}
     metadata = found["metadata"]
     same = id_ != "" and metadata.get("uid") == applied.get("uid")
-    teller.need(same, f"Agent {HOME}/{id_} exists, uid {metadata.get('uid')}")
-    root = metadata.get("annotations", {}).get("agentspawn.dev/root")
-    teller.confirm(root == ROOT.virtual_user, f"it was written as {root}, whom RBAC lets create Agents in {HOME}")
+    teller.need(same, f"Agent {DEFAULT_HOME}/{id_} exists, uid {metadata.get('uid')}")
+    root = metadata.get("annotations", {}).get(ROOT_MARK)
+    teller.confirm(
+        root == ROOT.virtual_user, f"it was written as {root}, whom RBAC lets create Agents in {DEFAULT_HOME}"
+    )
     teller.confirm(await witness.holds_slot(ROOT.key, id_), f"SpawnLedger {ROOT.key} counts it as live")
     teller.line("expires", str(applied.get("agent_expires_at")))
     return applied
@@ -121,7 +125,7 @@ async def _apply_again(
     teller = orchestrator.teller
     teller.step("It applies it once more, as a model does that lost the answer")
     again = await orchestrator.call("apply_subagent", proposal=proposed["proposal"], digest=proposed["digest"])
-    found = await witness.agent(HOME, proposed["proposal"]) or {"metadata": {}}
+    found = await witness.agent(DEFAULT_HOME, proposed["proposal"]) or {"metadata": {}}
     same = again.get("uid") == applied.get("uid") == found["metadata"].get("uid")
     teller.confirm(same, "it is the same one Agent, not a second")
 
@@ -136,14 +140,14 @@ async def _go_around_as_the_orchestrator(world: LocalWorld, teller: Teller, witn
 async def _go_around_as_the_server(world: LocalWorld, teller: Teller, witness: Witness) -> None:
     teller.step("The server writes as the orchestrator's virtual user, but for no proposal")
     async with world.cluster.plane.admin.session() as admin:
-        token = await mint(admin, SYSTEM, "agentspawn")
+        token = await mint(admin, SYSTEM_NAMESPACE, SERVER_ACCOUNT)
     await _go_around(world, teller, witness, token, {"Impersonate-User": ROOT.virtual_user})
 
 
 async def _go_around(world: LocalWorld, teller: Teller, witness: Witness, token: str, headers: dict[str, str]) -> None:
     """Create an Agent past the server, and let the API server say what it thinks of it."""
     name = "sub-forged-by-hand"
-    path = f"/apis/kagent.dev/v1alpha2/namespaces/{HOME}/agents"
+    path = f"/apis/kagent.dev/v1alpha2/namespaces/{DEFAULT_HOME}/agents"
     as_whom = f" as {headers['Impersonate-User']}" if headers else ""
     teller.line("request", f"POST {path}{as_whom}")
     async with (
@@ -153,7 +157,7 @@ async def _go_around(world: LocalWorld, teller: Teller, witness: Witness, token:
         words = (await response.json()).get("message", "")
         teller.line("API server", f"HTTP {response.status}: {words}")
         teller.confirm(response.status in {403, 422}, "the API server itself refuses")
-    teller.confirm(await witness.agent(HOME, name) is None, "there is no such Agent")
+    teller.confirm(await witness.agent(DEFAULT_HOME, name) is None, "there is no such Agent")
 
 
 def _forged(name: str) -> dict[str, Any]:
@@ -162,9 +166,9 @@ def _forged(name: str) -> dict[str, Any]:
         "kind": "Agent",
         "metadata": {
             "name": name,
-            "namespace": HOME,
-            "labels": {"agentspawn.dev/proposal": name},
-            "annotations": {"agentspawn.dev/root": ROOT.virtual_user, "agentspawn.dev/lifetime": "3600"},
+            "namespace": DEFAULT_HOME,
+            "labels": {PROPOSAL: name},
+            "annotations": {ROOT_MARK: ROOT.virtual_user, LIFETIME: "3600"},
         },
         "spec": {
             "type": "Declarative",
@@ -190,7 +194,7 @@ async def _retire(orchestrator: Caller, witness: Witness, agent: str) -> None:
     teller = orchestrator.teller
     teller.step("The orchestrator retires it")
     await orchestrator.call("retire_subagent", agent=agent, reason="the demonstration is over")
-    teller.confirm(await _is_gone(witness, agent), f"Agent {HOME}/{agent} is gone")
+    teller.confirm(await _is_gone(witness, agent), f"Agent {DEFAULT_HOME}/{agent} is gone")
     again = await orchestrator.call("retire_subagent", agent=agent, reason="the demonstration is over")
     teller.confirm(again.get("phase") == "retired", "asked again, it is retired")
     teller.confirm(not await witness.holds_slot(ROOT.key, agent), "its slot in the ledger is free")
@@ -200,7 +204,7 @@ async def _retire(orchestrator: Caller, witness: Witness, agent: str) -> None:
 
 async def _is_gone(witness: Witness, agent: str) -> bool:
     async def gone() -> bool:
-        return await witness.agent(HOME, agent) is None
+        return await witness.agent(DEFAULT_HOME, agent) is None
 
     try:
         await until(gone, GONE_WITHIN_SECONDS, "")

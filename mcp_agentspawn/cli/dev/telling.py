@@ -13,8 +13,11 @@ import httpx2
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from mcp_agentspawn.core.names import GROUP, SYSTEM_NAMESPACE, VERSION
+
 MOST_CHARACTERS = 160
-KAGENT, OURS = "/apis/kagent.dev/v1alpha2", "/apis/agentspawn.dev/v1alpha1"
+KAGENT = "/apis/kagent.dev/v1alpha2"
+OURS = f"/apis/{GROUP}/{VERSION}/namespaces/{SYSTEM_NAMESPACE}"
 
 
 class Unconfirmed(Exception):
@@ -101,12 +104,12 @@ class Witness:
 
     async def phase(self, proposal: str) -> str:
         """A proposal's stored phase; empty when there is none."""
-        found = await self._get(f"{OURS}/namespaces/agentspawn-system/subagentproposals/{proposal}")
+        found = await self._get(f"{OURS}/subagentproposals/{proposal}")
         return str((found or {}).get("status", {}).get("phase", ""))
 
     async def holds_slot(self, root: str, agent: str) -> bool:
         """Whether the root's ledger counts this agent as live."""
-        found = await self._get(f"{OURS}/namespaces/agentspawn-system/spawnledgers/{root}")
+        found = await self._get(f"{OURS}/spawnledgers/{root}")
         return agent in (found or {}).get("spec", {}).get("live", {})
 
     async def _get(self, path: str) -> dict[str, Any] | None:

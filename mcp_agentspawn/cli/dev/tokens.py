@@ -9,12 +9,11 @@ import aiohttp
 from mcp_agentspawn.app import private_file
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import AUDIENCE, SERVER_ACCOUNT, SYSTEM_NAMESPACE
 from mcp_agentspawn.localplane import ControlPlane
 
-AUDIENCE = "agentspawn"
 LIFETIME_SECONDS = 3600
 REFRESH_SECONDS = 900.0
-SYSTEM, ACCOUNT = "agentspawn-system", "agentspawn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,9 @@ class Credentials:
     async def refresh(self) -> None:
         """Mint all of them again, each file replaced in one step."""
         async with self.plane.admin.session() as admin:
-            token = await mint(admin, SYSTEM, ACCOUNT)
-            fresh = self.plane.connection(token).write_kubeconfig(self.server.with_suffix(".new"), ACCOUNT, SYSTEM)
+            token = await mint(admin, SYSTEM_NAMESPACE, SERVER_ACCOUNT)
+            file = self.server.with_suffix(".new")
+            fresh = self.plane.connection(token).write_kubeconfig(file, SERVER_ACCOUNT, SYSTEM_NAMESPACE)
             fresh.replace(self.server)
             for name, file in self.callers.items():
                 private_file(file, await mint(admin, self.roots[name].namespace, self.roots[name].account, AUDIENCE))

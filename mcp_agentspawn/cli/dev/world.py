@@ -10,10 +10,11 @@ from pathlib import Path
 
 from mcp_agentspawn.app import Served, private_file, serving_cluster
 from mcp_agentspawn.cli.dev import checkout
-from mcp_agentspawn.cli.dev.cluster import HOME, ROOTS, Cluster, cluster
-from mcp_agentspawn.cli.dev.tokens import REFRESH_SECONDS, SYSTEM
+from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster
+from mcp_agentspawn.cli.dev.tokens import REFRESH_SECONDS
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.core.names import DEFAULT_HOME, SYSTEM_NAMESPACE
 from mcp_agentspawn.localplane import Binaries
 from mcp_agentspawn.server.loops import Loop, running
 from mcp_agentspawn.settings import load
@@ -57,8 +58,8 @@ class LocalWorld:
             {
                 "mcp_url": self.mcp_url,
                 "kubeconfig": str(self.kubeconfig),
-                "system_namespace": SYSTEM,
-                "namespace": HOME,
+                "system_namespace": SYSTEM_NAMESPACE,
+                "namespace": DEFAULT_HOME,
                 "tokens": {name: str(file) for name, file in self.cluster.credentials.callers.items()},
                 "kubeconfigs": {},
                 "audit_file": str(self.audit_file),
