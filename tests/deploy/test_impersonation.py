@@ -100,7 +100,10 @@ async def _looks(everyone: Everybody) -> list[Answer]:
 
 
 async def test_as_a_root_the_server_creates_and_deletes_agents_and_nothing_else(everyone: Everybody) -> None:
-    assert {(answer.status, answer.policy) for answer in await _looks(everyone)} == {(403, "")}
+    answers = await _looks(everyone)
+
+    assert {(answer.status, answer.policy) for answer in answers} == {(403, "")}
+    assert ["impersonate-on:user-info:" in answer.message for answer in answers] == [True] * len(answers)
 
 
 async def test_before_1_36_a_root_has_no_more_rights(everyone_before_1_36: Everybody) -> None:
@@ -125,13 +128,17 @@ async def test_before_1_36_the_server_is_nobody_else(everyone_before_1_36: Every
     answer = await everyone_before_1_36.server.impersonating(user, proposal=name).create(subagent(name))
 
     assert (answer.status, answer.policy) == (403, "")
+    assert "cannot impersonate resource" in answer.message
 
 
 async def test_before_1_36_no_group_travels_along(everyone_before_1_36: Everybody) -> None:
     name = fresh_id()
     root = everyone_before_1_36.server.impersonating(virtual_user(ROOT), MASTERS).saying((EXTRA, name))
 
-    assert (await root.create(subagent(name))).status == 403
+    answer = await root.create(subagent(name))
+
+    assert answer.status == 403
+    assert "cannot impersonate resource" in answer.message
 
 
 @pytest.mark.parametrize("namespace", ["default", ORCHESTRATORS])

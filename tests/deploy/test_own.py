@@ -214,6 +214,7 @@ async def test_the_server_changes_a_ledger_against_the_version_it_read(everyone:
     "manifest",
     [
         with_changes(ledger("x"), {"metadata.name": "agents.y"}),
+        with_changes(ledger("x.y"), {"spec.root": "agents.x/y"}),
         ledger("z", spawned=-1),
         ledger("z", live={"sub-a": {"at": "now", "nonce": "n", "request": "r", "parent": ""}}),
         ledger(
@@ -221,7 +222,7 @@ async def test_the_server_changes_a_ledger_against_the_version_it_read(everyone:
         ),
         with_changes(ledger("z"), {"spec.used": None}),
     ],
-    ids=["not named after its root", "negative", "no time", "too many", "incomplete"],
+    ids=["not named after its root", "named after two roots", "negative", "no time", "too many", "incomplete"],
 )
 async def test_a_ledger_keeps_its_bounds(everyone: Everybody, manifest: Manifest) -> None:
     assert (await everyone.server.create(manifest)).status == 422

@@ -125,13 +125,17 @@ async def test_the_deployment_controller_does_its_work(everyone: Everybody) -> N
     await everyone.kagent.delete(deployment)
 
 
-async def test_the_collector_updates_what_it_may_not_make(everyone: Everybody) -> None:
-    """It takes an owner that is gone off an object that has another one left."""
-    collector = everyone.cluster.person("system:serviceaccount:kube-system:generic-garbage-collector", BROAD)
-    stored = _object("Secret", fresh_id())
-    await everyone.kagent.create(stored)
+@pytest.mark.parametrize("controller", ["generic-garbage-collector", "deployment-controller"])
+async def test_the_clusters_controllers_update_what_they_look_after(everyone: Everybody, controller: str) -> None:
+    """The collector takes an owner off that is gone; the deployment controller rolls back."""
+    actor = everyone.cluster.person(f"system:serviceaccount:kube-system:{controller}", BROAD)
+    stored = [_object("Secret", fresh_id()), _deployment(fresh_id())]
+    for manifest in stored:
+        await everyone.kagent.create(manifest)
 
-    assert (await collector.patch(stored, {"metadata": {"ownerReferences": None}})).status == 200
+    answers = [await actor.patch(manifest, {"metadata": {"ownerReferences": None}}) for manifest in stored]
+
+    assert [answer.status for answer in answers] == [200, 200]
 
 
 @pytest.mark.parametrize("exempt", ["operator", "administrator", "kagent"])
