@@ -37,6 +37,7 @@ class DevServer:
     tokens: Mapping[str, Path]
     kubeconfigs: Mapping[str, Path]
     audit_file: Path
+    ready_file: Path
     process_id: int
     output: Path
     """What it printed so far."""
@@ -86,15 +87,19 @@ def dev_server(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     family = [psutil.Process(process.pid)]
     try:
-        yield _read(_wait_for(ready, process, log), process.pid, log)
+        server = _read(_wait_for(ready, process, log), ready, process.pid, log)
+        secrets = [server.token(name) for name in server.tokens]
+        yield server
         family += family[0].children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # to all of its group, as a terminal's Ctrl-C
         assert process.wait(ENDED_WITHIN_SECONDS) == 0, _end_of(log)
         assert not ready.exists()
         assert left_behind(scratch) == []
+        assert not [said for said in ("Traceback", *secrets) if said in log.read_text()]
     finally:
         _end(family)
 
@@ -109,7 +114,7 @@ def _wait_for(ready: Path, process: "subprocess.Popen[bytes]", log: Path) -> dic
     return values
 
 
-def _read(values: dict[str, Any], process_id: int, output: Path) -> DevServer:
+def _read(values: dict[str, Any], ready_file: Path, process_id: int, output: Path) -> DevServer:
     return DevServer(
         mcp_url=values["mcp_url"],
         kubeconfig=Path(values["kubeconfig"]),
@@ -118,6 +123,7 @@ def _read(values: dict[str, Any], process_id: int, output: Path) -> DevServer:
         tokens={name: Path(path) for name, path in values["tokens"].items()},
         kubeconfigs={name: Path(path) for name, path in values.get("kubeconfigs", {}).items()},
         audit_file=Path(values["audit_file"]),
+        ready_file=ready_file,
         process_id=process_id,
         output=output,
     )

@@ -13,8 +13,9 @@ from mcp_agentspawn.core.model import Root
 from tests.faults.cluster import Cluster
 from tests.faults.paths import ledger_holds
 from tests.faults.servers import Answer, Rules, Server, serve
+from tests.localplane.waiting import until
 
-ROUNDS = 150 if os.environ.get("SOAK") else 20
+ROUNDS = 150 if os.environ.get("SOAK") else 8
 AT_ONCE = 40
 LIMIT = 3
 
@@ -109,7 +110,11 @@ async def test_retire_and_apply_of_one_proposal_at_once_never_leave_an_agent_wit
     assert retired["outcome"] == "allowed", (applied, retired)
     await _either(pair, 1).retire(proposal["proposal"])
     assert await cluster.agents_of(pair.root) == []
-    assert await ledger_holds(cluster, pair.root) == set()
+
+    async def free() -> bool:
+        return await ledger_holds(cluster, pair.root) == set()
+
+    await until(free)  # an apply that took its own Agent back frees the slot after its answer
 
 
 async def test_the_same_retire_at_once_on_two_servers_frees_one_slot(cluster: Cluster, pair: Pair) -> None:
