@@ -19,6 +19,7 @@ from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.core.model import Grant, Proposal, Request, Root
 from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
+from tests.localplane.waiting import until
 
 CRD = Path(__file__).parents[2] / "dev" / "kagent-crds" / "agents.yaml"
 QUOTA = f"/api/v1/namespaces/{HOME}/resourcequotas/agentspawn"
@@ -210,11 +211,15 @@ class KubernetesStage(Stage):
         return await self.cluster.token_of(Root(namespace, account, HOME))
 
     async def limit(self, agents: int, held: int) -> None:
-        """Set the quota and what counts against it: its controller would see a new kind up to 30 seconds late."""
+        """Set the quota, and wait until its controller has counted: a count that comes later would undo a later one."""
         key = "count/agents.kagent.dev"
-        hard = {key: str(agents)}
-        await self._patch(QUOTA, {"spec": {"hard": hard}})
-        await self._patch(f"{QUOTA}/status", {"status": {"hard": hard, "used": {key: str(held)}}})
+        counted = {"hard": {key: str(agents)}, "used": {key: str(held)}}
+        await self._patch(QUOTA, {"spec": {"hard": counted["hard"]}})
+
+        async def is_counted() -> bool:
+            return bool((await self.cluster.get(QUOTA) or {})["status"] == counted)
+
+        await until(is_counted)
 
     async def _post(self, path: str, body: dict[str, Any]) -> None:
         async with self.cluster.admin.post(path, json=body) as response:
