@@ -37,6 +37,8 @@ VALUE = re.compile(
     r'((?:Invalid|Unsupported|Duplicate) value): (?:(?:"(?:[^"\\]|\\.)*"|-?[\d.]+|true|false)(?=: |, |\]|$)|.*)',
     re.DOTALL,
 )
+# What all the tenants of a namespace have used together is none of theirs to know.
+USED = re.compile(r"(exceeded quota: [^,]*),.*", re.DOTALL)
 
 
 class Status(NamedTuple):
@@ -105,5 +107,5 @@ def _status_of(body: bytes) -> Status:
 
 
 def _without_values(message: str) -> str:
-    cut = VALUE.sub(r"\1", message)
+    cut = USED.sub(r"\1", VALUE.sub(r"\1", message))
     return "".join(character if character.isprintable() else " " for character in cut)[:MOST_CHARACTERS]

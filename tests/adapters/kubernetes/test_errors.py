@@ -60,6 +60,14 @@ def test_a_definite_no_is_refused_with_a_code(method: str, status: int, reason: 
     assert message.startswith(error.message[:60])
 
 
+def test_a_full_namespace_does_not_say_how_much_its_tenants_hold() -> None:
+    error = said("POST", 403, body("Forbidden", QUOTA))
+
+    assert isinstance(error, Refused)
+    assert error.message.endswith("exceeded quota: agentspawn")
+    assert "40" not in error.message
+
+
 @pytest.mark.parametrize(
     ("method", "status", "reason", "message", "kind"),
     [
