@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
+from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Caller, Root
@@ -14,6 +19,8 @@ from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.services import Rules, Services
+
+M = TypeVar("M", bound=BaseModel)
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ROOT = Root("agents", "orchestrator", "subagents")
@@ -56,6 +63,14 @@ def policy(**sections: Any) -> Policy:
     return Policy.model_validate(
         {"callers": {"namespaces": ["agents"]}, "template": {"allow": ["researcher"]}} | sections
     )
+
+
+def loaded(folder: Path, model: type[M]) -> dict[str, M]:
+    """The good files of a folder. Raises `ConfigError` when there are others, as the server does."""
+    read = examine(folder, model)
+    if read.problems:
+        raise ConfigError([str(problem) for problem in read.problems])
+    return read.values
 
 
 def guard_names() -> list[str]:

@@ -8,7 +8,6 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from mcp_agentspawn.adapters.files import load_folder
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.parameters import example
 from mcp_agentspawn.core.placeholders import placeholders
@@ -20,11 +19,11 @@ from mcp_agentspawn.localplane.inventory import discovered, model_configs
 from mcp_agentspawn.localplane.tools import tool_servers
 from mcp_agentspawn.operations.consistency import misfits
 from mcp_agentspawn.operations.services import Rules
-from tests.builders import CALLER, bench
+from tests.builders import CALLER, bench, loaded
 
 REPOSITORY = Path(__file__).parent.parent
-TEMPLATES = load_folder(REPOSITORY / "templates", Template)
-POLICIES = load_folder(REPOSITORY / "policies", Policy)
+TEMPLATES = loaded(REPOSITORY / "templates", Template)
+POLICIES = loaded(REPOSITORY / "policies", Policy)
 
 
 def numbers(policy: Policy) -> dict[str, int]:

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
+from datetime import datetime
 from typing import Any, Literal
 
 import rfc8785
 
+from mcp_agentspawn.core.digest import MOST_INTEGER, hash_of
+from mcp_agentspawn.core.moments import to_the_microsecond
 from mcp_agentspawn.core.ports import Record
 
 SEGMENT = "segment"
@@ -25,7 +26,6 @@ MOST_DETAIL_NAME = 64
 MOST_DETAIL = 512
 MOST_REASONS = 32
 MOST_REASON = 128
-MOST_INTEGER = 2**53 - 1
 CUT = "…"
 
 
@@ -52,21 +52,11 @@ class NotWhole(ValueError):
         self.code = code
 
 
-def hash_of(content: bytes) -> str:
-    """The SHA-256 of some bytes, as the log writes it."""
-    return f"sha256:{sha256(content).hexdigest()}"
-
-
-def moment(at: datetime) -> str:
-    """A moment as RFC 3339 in UTC, with microseconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def described(record: Record, at: datetime) -> dict[str, Any]:
     """What a line says beside its place in the chain. What is too long is cut and ends with `…`."""
     reasons = [_text(code, MOST_REASON) for code in record.reasons[:MOST_REASONS]]
     return {
-        "time": moment(at),
+        "time": to_the_microsecond(at),
         "event": _text(record.event),
         "root": _text(record.root),
         "caller": _text(record.caller),

@@ -7,6 +7,9 @@ import rfc8785
 
 from mcp_agentspawn.core.model import Caller, Grant, Request
 
+MOST_INTEGER = 2**53 - 1
+"""The largest that canonical JSON can hold exactly."""
+
 
 def canonical(value: Any) -> str:
     """The one JSON text of a value (RFC 8785)."""
@@ -14,8 +17,13 @@ def canonical(value: Any) -> str:
 
 
 def digest_of(value: Any) -> str:
-    """`sha256:` and the hash of a value's canonical JSON."""
-    return f"sha256:{sha256(rfc8785.dumps(value)).hexdigest()}"
+    """The hash of a value's canonical JSON."""
+    return hash_of(rfc8785.dumps(value))
+
+
+def hash_of(content: bytes) -> str:
+    """`sha256:` and the SHA-256 of some bytes."""
+    return f"sha256:{sha256(content).hexdigest()}"
 
 
 def request_digest(caller: Caller, request: Request, template_hash: str) -> str:
@@ -42,7 +50,7 @@ def proposal_digest(manifest: str, grant: Grant) -> str:
     `manifest` is canonical JSON, as a proposal holds it; with it the text below is that of `{"grant", "manifest"}`.
     """
     document = f'{{"grant":{canonical(grant_document(grant))},"manifest":{manifest}}}'
-    return f"sha256:{sha256(document.encode()).hexdigest()}"
+    return hash_of(document.encode())
 
 
 def grant_document(grant: Grant) -> dict[str, Any]:

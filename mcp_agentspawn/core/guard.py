@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import AgentDescription, Caller, Manifest, Request
 from mcp_agentspawn.core.ports import Facts
+from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Decision, Deny, Finding, Reason, Verdict
 
@@ -46,10 +45,8 @@ class Rendered:
     manifest: Manifest
 
 
-class Guard(BaseModel):
-    """One rule: its section of the policy and its judgement. Unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+class Guard(Strict):
+    """One rule: its section of the policy and its judgement."""
 
     steps: ClassVar[frozenset[Step]] = frozenset({"propose", "apply"})
 

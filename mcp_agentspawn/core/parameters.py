@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal, Self
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from mcp_agentspawn.core.placeholders import NAME
+from mcp_agentspawn.core.strict import Strict
 
 Number = int | float
 Count = Annotated[int, Field(ge=0)]
@@ -26,10 +27,8 @@ class Keys:
     models: tuple[type[BaseModel], ...]
 
 
-class Parameter(BaseModel):
+class Parameter(Strict):
     """What every parameter may say."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     title: str = ""
     description: str = ""
@@ -53,7 +52,7 @@ class StringParameter(Parameter):
     pattern: str = ""
     enum: list[str] | None = Field(default=None, min_length=1)
     default: str = ""
-    examples: list[str] = []
+    examples: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -73,7 +72,7 @@ class NumberParameter(Parameter):
     multiple_of: Number | None = Field(default=None, alias="multipleOf")
     enum: list[Number] | None = Field(default=None, min_length=1)
     default: Number = 0
-    examples: list[Number] = []
+    examples: list[Number] = Field(default_factory=list)
 
 
 class BooleanParameter(Parameter):
@@ -81,7 +80,7 @@ class BooleanParameter(Parameter):
 
     type: Literal["boolean"]
     default: bool = False
-    examples: list[bool] = []
+    examples: list[bool] = Field(default_factory=list)
 
 
 KINDS: Mapping[object, type[Parameter]] = {
@@ -117,14 +116,12 @@ ParameterName = Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
 ParameterSchema = Annotated[dict[str, Any], Keys(tuple(KINDS.values())), AfterValidator(_parameter)]
 
 
-class ParametersSchema(BaseModel):
+class ParametersSchema(Strict):
     """The schema of all parameters together; what is not listed is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     type: Literal["object"]
-    properties: dict[ParameterName, ParameterSchema] = {}
-    required: list[str] = []
+    properties: dict[ParameterName, ParameterSchema] = Field(default_factory=dict)
+    required: list[str] = Field(default_factory=list)
     additional_properties: Literal[False] = Field(default=False, alias="additionalProperties")
 
     @field_validator("required")

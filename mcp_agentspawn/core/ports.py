@@ -46,7 +46,10 @@ class Agents(Protocol):
     """Subagents in the cluster. What writes does so as the root's virtual user, for one proposal."""
 
     async def trial(self, root: Root, proposal: str, manifest: Manifest) -> Manifest:
-        """Dry-run the strict create; returns what the API server would store. Raises `Refused`."""
+        """Dry-run the strict create. Raises `Refused`.
+
+        Returns what would be stored, without what only the API server and the controller write.
+        """
         ...
 
     async def create(self, root: Root, proposal: str, manifest: Manifest) -> Subagent:
@@ -97,7 +100,10 @@ class Proposals(Protocol):
         ...
 
     async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
-        """Set its phase if it is still at `proposal.version`. Raises `Conflict`, or `Missing` when it is gone."""
+        """Set its phase if it is still at `proposal.version`.
+
+        Raises `Conflict`, `Missing` when it is gone, and `Refused` when its phase is final. `reason` is for people.
+        """
         ...
 
     async def delete(self, proposal: Proposal) -> None:
@@ -116,7 +122,8 @@ class Ledgers(Protocol):
         """Store what `decide` makes of the ledger, and return what it said in the round that counted.
 
         `decide` is pure and is run again on the fresh ledger after a conflict. When it returns the very ledger it
-        was given, nothing is written, and it was asked about a fresh one. Raises `Unavailable` past its time.
+        was given, nothing is written, and it was asked about a fresh one. Past its time it raises `Unavailable`, or
+        `UnknownOutcome` when a change was sent and its answer was lost.
         """
         ...
 
@@ -137,7 +144,10 @@ class Inventory(Protocol):
         ...
 
     async def violations(self, manifest: Manifest) -> Sequence[Violation]:
-        """Every place where the manifest does not fit the CRD served now; unknown fields are violations."""
+        """Every place where the manifest does not fit the CRD served now; unknown fields are violations.
+
+        Raises `Refused("unserved", …)` when the cluster serves no such kind.
+        """
         ...
 
 
@@ -170,14 +180,6 @@ class Audit(Protocol):
         ...
 
 
-class Tokens(Protocol):
-    """Who a credential belongs to."""
-
-    async def caller(self, token: str) -> "Account | None":
-        """The service account behind it; `None` when it is not valid here. Raises `Unavailable`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Account:
     """A service account that showed a valid credential."""
@@ -185,6 +187,14 @@ class Account:
     namespace: str
     name: str
     uid: str
+
+
+class Tokens(Protocol):
+    """Who a credential belongs to."""
+
+    async def caller(self, token: str) -> Account | None:
+        """The service account behind it; `None` when it is not valid here. Raises `Unavailable`."""
+        ...
 
 
 class Facts(Protocol):

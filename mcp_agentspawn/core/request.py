@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from mcp_agentspawn.core.digest import MOST_INTEGER
 from mcp_agentspawn.core.guard import Asked
 from mcp_agentspawn.core.model import Caller, Request, Scalar
 from mcp_agentspawn.core.template import Template
 
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\Z")
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?\Z")
-MOST_WHOLE_NUMBER = 2**53 - 1
 MOST_DIGITS = 24
 
 
@@ -57,7 +57,7 @@ def _typed(text: str, kind: str | None) -> Scalar:
     if len(text) > MOST_DIGITS:
         return text
     if kind in {"integer", "number"} and WHOLE_NUMBER.match(text):
-        return int(text) if abs(int(text)) <= MOST_WHOLE_NUMBER else text
+        return int(text) if abs(int(text)) <= MOST_INTEGER else text
     if kind == "number" and NUMBER.match(text) and math.isfinite(float(text)):
         return float(text)
     return text

@@ -8,9 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -26,6 +24,7 @@ from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Risk
 from mcp_agentspawn.core.parameters import Parameters, is_free_text
 from mcp_agentspawn.core.placeholders import placeholders
+from mcp_agentspawn.core.strict import Strict
 
 MOST_LIFETIME = timedelta(hours=24)
 DURATION = re.compile(r"([0-9]{1,6})([smhd])\Z", re.ASCII)
@@ -65,12 +64,6 @@ Sentence = Annotated[str, StringConstraints(max_length=500), AfterValidator(_not
 FixedSentence = Annotated[Sentence, AfterValidator(_fixed)]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_fixed)]
 Words = Annotated[tuple[Word, ...], Field(strict=False), AfterValidator(_once)]
-
-
-class Strict(BaseModel):
-    """Frozen; unknown keys and values of another kind are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Lifetime(Strict):
@@ -136,9 +129,9 @@ class Template(Strict):
     keywords: Words = ()
     risk: Risk
     lifetime: Lifetime
-    parameters: Parameters = {"type": "object", "properties": {}}
+    parameters: Parameters = Field(default_factory=lambda: {"type": "object", "properties": {}})
     models: Annotated[Names, Field(min_length=1)]
-    tools: dict[Name, ToolRule] = {}
+    tools: dict[Name, ToolRule] = Field(default_factory=dict)
     agent: AgentText
 
     _name: str = PrivateAttr(default="")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from mcp_agentspawn.core.guard import (
     Asked,
@@ -22,6 +22,7 @@ from mcp_agentspawn.core.guard import (
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.ports import Facts
+from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.verdict import Decision, Finding
 from mcp_agentspawn.guards.access import ClusterAccess
 from mcp_agentspawn.guards.crd import CrdSchema
@@ -32,10 +33,8 @@ from mcp_agentspawn.guards.rate import ChangeRate
 from mcp_agentspawn.guards.template import TemplateGuard
 
 
-class Callers(BaseModel):
+class Callers(Strict):
     """Whom a policy is for: every service account of a namespace, or one as `namespace/account`. Empty: nobody."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     namespaces: tuple[str, ...] = Field(default=(), strict=False)
     service_accounts: tuple[str, ...] = Field(default=(), strict=False)
@@ -45,10 +44,8 @@ class Callers(BaseModel):
         return root.namespace in self.namespaces or root.name in self.service_accounts
 
 
-class Policy(BaseModel):
+class Policy(Strict):
     """One policy file. A missing section is the strict default, an unknown one an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     callers: Callers = Callers()
     template: TemplateGuard = TemplateGuard()

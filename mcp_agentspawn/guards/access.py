@@ -5,11 +5,8 @@ from typing import Any, ClassVar
 
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered, Step, verdict_of
-from mcp_agentspawn.core.model import Manifest
 from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.verdict import Reason, Verdict
-
-BOOKKEEPING = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"})
 
 
 class ClusterAccess(ManifestGuard):
@@ -23,15 +20,10 @@ class ClusterAccess(ManifestGuard):
             stored = await facts.trial(rendered.caller, rendered.id, rendered.manifest)
         except Refused as refusal:
             return verdict_of([Reason(f"access.{refusal.code}", refusal.message)])
-        changed = sorted(_differences(_without_bookkeeping(stored), rendered.manifest))
+        changed = sorted(_differences(stored, rendered.manifest))
         return verdict_of(
             [Reason("access.changed", "The cluster would store this differently.", path) for path in changed]
         )
-
-
-def _without_bookkeeping(manifest: Manifest) -> Manifest:
-    metadata = {key: value for key, value in manifest.get("metadata", {}).items() if key not in BOOKKEEPING}
-    return {**{key: value for key, value in manifest.items() if key != "status"}, "metadata": metadata}
 
 
 def _differences(left: Any, right: Any, path: str = "") -> Iterator[str]:

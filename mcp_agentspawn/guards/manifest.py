@@ -9,11 +9,11 @@ from pydantic import Field
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered, verdict_of
 from mcp_agentspawn.core.model import ToolSelection
 from mcp_agentspawn.core.ports import Facts
+from mcp_agentspawn.core.render import MOST_ID_CHARACTERS
+from mcp_agentspawn.core.template import MOST_LIFETIME
 from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
 
 ID = re.compile(r"sub-[a-z]([-a-z0-9]*[a-z0-9])?\Z")
-MOST_ID_CHARACTERS = 40
-MOST_LIFETIME = timedelta(hours=24)
 RESERVED_SERVERS = frozenset({"agentspawn"})
 
 

@@ -16,7 +16,7 @@ MOST_PURPOSE_CHARACTERS = 500
 
 
 class ParametersGuard(RequestGuard):
-    """All values together take at most `most_bytes` as canonical JSON, the purpose included."""
+    """All names and values together take at most `most_bytes` in UTF-8, the purpose included."""
 
     most_bytes: int = Field(default=16384, ge=0, le=65536)
 
@@ -26,7 +26,7 @@ class ParametersGuard(RequestGuard):
         return verdict_of(too_large or [*_repeated(asked), *_purpose(asked), *_hidden(asked), *_schema(asked)])
 
     def _size(self, asked: Asked) -> Iterator[Reason]:
-        size = sum(len(str(name)) + _bytes(value) for name, value in asked.request.parameters.items())
+        size = sum(_bytes(name) + _bytes(value) for name, value in asked.request.parameters.items())
         if size + _bytes(asked.request.purpose) > self.most_bytes:
             yield Reason("parameters.too_large", f"All values together may take {self.most_bytes} bytes.", "parameters")
 

@@ -100,10 +100,6 @@ class Services:
         """The facts of this moment."""
         return LiveFacts(self, self.clock.now())
 
-    def root_named(self, name: str) -> Root | None:
-        """The configured root of that name."""
-        return next((root for root in self.roots if root.name == name), None)
-
 
 @dataclass(frozen=True, slots=True)
 class LiveFacts:

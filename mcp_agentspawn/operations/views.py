@@ -1,20 +1,15 @@
 """How stored things look in an answer."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Phase, Proposal, Subagent
+from mcp_agentspawn.core.moments import to_the_second
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Allowance, Applied, Proposed
 
 A2A_PORT = 8080
-
-
-def moment(at: datetime) -> str:
-    """RFC 3339 in UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def phase_of(proposal: Proposal, agent: Subagent | None, *, reserved: bool = False) -> Phase:
@@ -37,7 +32,7 @@ def proposed(proposal: Proposal) -> Proposed:
         digest=proposal.digest,
         risk=proposal.risk,
         phase=proposal.phase,
-        proposal_expires_at=moment(proposal.expires_at),
+        proposal_expires_at=to_the_second(proposal.expires_at),
         manifest=json.loads(proposal.manifest),
     )
 
@@ -50,7 +45,7 @@ def applied(agent: Subagent) -> Applied:
         uid=agent.uid,
         phase="ready" if agent.ready else "starting",
         a2a_url=a2a_url(agent),
-        agent_expires_at=moment(agent.expires_at),
+        agent_expires_at=to_the_second(agent.expires_at),
     )
 
 
@@ -73,9 +68,9 @@ def entry(proposal: Proposal, agent: Subagent | None, ledger: Ledger) -> dict[st
         "digest": proposal.digest,
     }
     if agent is not None:
-        fields |= {"uid": agent.uid, "a2a_url": a2a_url(agent), "agent_expires_at": moment(agent.expires_at)}
+        fields |= {"uid": agent.uid, "a2a_url": a2a_url(agent), "agent_expires_at": to_the_second(agent.expires_at)}
     elif phase == "proposed":
-        fields |= {"proposal_expires_at": moment(proposal.expires_at)}
+        fields |= {"proposal_expires_at": to_the_second(proposal.expires_at)}
     return fields
 
 

@@ -7,11 +7,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_agentspawn.adapters.files import examine, load_both, load_folder
+from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
-from tests.builders import RESEARCHER, template
+from tests.builders import RESEARCHER, loaded, template
 
 POLICY = """\
 callers: {namespaces: [agents]}
@@ -105,12 +105,12 @@ def written(folder: Path, **files: str | bytes) -> Path:
 
 def problems(folder: Path, model: Any = Policy) -> list[str]:
     with pytest.raises(ConfigError) as refused:
-        load_folder(folder, model)
+        loaded(folder, model)
     return [problem.removeprefix(f"{folder}/") for problem in refused.value.problems]
 
 
 def test_good_files_are_known_by_their_names(tmp_path: Path) -> None:
-    policies = load_folder(written(tmp_path, default=POLICY, strict="{}\n"), Policy)
+    policies = loaded(written(tmp_path, default=POLICY, strict="{}\n"), Policy)
 
     assert list(policies) == ["default", "strict"]
     assert policies["default"].quota.live_per_root == 3
@@ -120,7 +120,7 @@ def test_good_files_are_known_by_their_names(tmp_path: Path) -> None:
 def test_a_template_is_stamped_with_the_name_of_its_file(tmp_path: Path) -> None:
     folder = written(tmp_path, researcher=yaml.safe_dump(RESEARCHER))
 
-    assert load_folder(folder, Template) == {"researcher": template()}
+    assert loaded(folder, Template) == {"researcher": template()}
 
 
 @pytest.mark.parametrize(("text", "line", "key", "message"), BAD.values(), ids=BAD)
@@ -213,7 +213,7 @@ def test_other_files_do_not_count(tmp_path: Path) -> None:
         (folder / name).write_text("[")
     (folder / "folder").mkdir()
 
-    assert list(load_folder(folder, Policy)) == ["good"]
+    assert list(loaded(folder, Policy)) == ["good"]
 
 
 def test_a_mounted_config_map_is_read_through_its_links(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_mounted_config_map_is_read_through_its_links(tmp_path: Path) -> None:
     (tmp_path / "..data").symlink_to("..2026")
     (tmp_path / "default.yaml").symlink_to("..data/default.yaml")
 
-    assert list(load_folder(tmp_path, Policy)) == ["default"]
+    assert list(loaded(tmp_path, Policy)) == ["default"]
 
 
 def test_what_can_not_be_read_is_an_error(tmp_path: Path) -> None:
@@ -243,17 +243,8 @@ def test_what_can_not_be_read_is_an_error(tmp_path: Path) -> None:
 def test_an_empty_folder_and_a_missing_one_are_errors(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ConfigError) as refused:
-            load_folder(folder, Policy)
+            loaded(folder, Policy)
         assert refused.value.problems[0].startswith(f"{folder}:1: folder: ")
-
-
-def test_two_folders_are_loaded_together_or_not_at_all(tmp_path: Path) -> None:
-    good, bad = written(tmp_path / "good", p=POLICY), written(tmp_path / "bad", p="[")
-
-    assert load_both(lambda: load_folder(good, Policy), lambda: 1) == (load_folder(good, Policy), 1)
-    with pytest.raises(ConfigError) as refused:
-        load_both(lambda: load_folder(bad, Policy), lambda: load_folder(tmp_path / "missing", Policy))
-    assert len(refused.value.problems) == 2
 
 
 def test_the_good_files_of_a_folder_can_be_had_beside_the_problems(tmp_path: Path) -> None:

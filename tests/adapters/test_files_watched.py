@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from mcp_agentspawn.adapters.files import Watched, load_folder
+from mcp_agentspawn.adapters.files import Watched
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.guards import Policy
+from tests.builders import loaded
 
 News = str
 
@@ -15,7 +16,7 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.file = folder / "default.yaml"
         self.write(1)
-        self.watched = Watched([folder], lambda: load_folder(folder, Policy))
+        self.watched = Watched([folder], lambda: loaded(folder, Policy))
 
     def write(self, live: object) -> None:
         self.file.write_text(f"quota: {{live_per_root: {live}}}\n")
@@ -138,4 +139,4 @@ def test_there_is_no_first_version_but_a_good_one(tmp_path: Path) -> None:
     (tmp_path / "default.yaml").write_text("quota: [\n")
 
     with pytest.raises(ConfigError):
-        Watched([tmp_path], lambda: load_folder(tmp_path, Policy))
+        Watched([tmp_path], lambda: loaded(tmp_path, Policy))

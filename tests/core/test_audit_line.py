@@ -5,16 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_agentspawn.core.audit_line import (
-    FIELDS,
-    MOST_LINE_BYTES,
-    MOST_REASONS,
-    NotWhole,
-    described,
-    hash_of,
-    read,
-    sealed,
-)
+from mcp_agentspawn.core.audit_line import FIELDS, MOST_LINE_BYTES, MOST_REASONS, NotWhole, described, read, sealed
+from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.ports import Record
 from tests.audit_chain import NOW, WRITER
 

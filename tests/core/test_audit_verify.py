@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_agentspawn.core.audit_line import hash_of, sealed
+from mcp_agentspawn.core.audit_line import sealed
 from mcp_agentspawn.core.audit_verify import MOST_REMARKS, verify
+from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.ledger import Head
 from tests.audit_chain import INTENT, WRITER, Chain, chain, codes, notes, verified
 

@@ -7,12 +7,10 @@ from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.guards.access import ClusterAccess
 from tests.guards.cases import FixedFacts, codes, fields, rendered
 
-BOOKKEEPING = {"uid": "u", "resourceVersion": "1", "generation": 1, "creationTimestamp": "t", "managedFields": []}
-
 
 def stored(**metadata: Any) -> dict[str, Any]:
     manifest = deepcopy(dict(rendered().manifest))
-    return manifest | {"metadata": manifest["metadata"] | BOOKKEEPING | metadata, "status": {}}
+    return manifest | {"metadata": manifest["metadata"] | metadata}
 
 
 async def test_what_would_be_stored_as_rendered_is_allowed() -> None:

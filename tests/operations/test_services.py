@@ -1,5 +1,4 @@
 from mcp_agentspawn.operations.services import random_suffix
-from tests.builders import OTHER, bench
 
 
 def test_suffixes_are_never_guessed_and_fit_a_name() -> None:
@@ -9,8 +8,3 @@ def test_suffixes_are_never_guessed_and_fit_a_name() -> None:
     assert all(
         len(suffix) == 10 and suffix.isalnum() and suffix.islower() for suffix in suffixes if not suffix.isdigit()
     )
-
-
-def test_roots_are_found_by_name() -> None:
-    assert bench().services.root_named("agents/other") == OTHER
-    assert bench().services.root_named("agents/nobody") is None

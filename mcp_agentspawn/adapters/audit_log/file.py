@@ -17,13 +17,13 @@ from mcp_agentspawn.core.audit_line import (
     Entry,
     NotWhole,
     described,
-    hash_of,
-    moment,
     read,
     sealed,
 )
+from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.ledger import Head
+from mcp_agentspawn.core.moments import to_the_microsecond
 from mcp_agentspawn.core.ports import Record
 
 FORMAT = 1
@@ -78,7 +78,7 @@ class LogFile:
     def _resume(self, path: Path, writer: str, now: datetime) -> None:
         self._path, self._size, self._dirty = path, os.fstat(self._descriptor).st_size, False
         found = _end_of(path, self._descriptor, self._size)
-        self._writer = found.last.writer if found.last else f"{writer}@{moment(now)}"
+        self._writer = found.last.writer if found.last else f"{writer}@{to_the_microsecond(now)}"
         if self._writer.partition("@")[0] != writer:
             raise ConfigError([f"{path}: this is the log of {self._writer!r}, not of {writer!r}"])
         self._sequence = found.last.sequence if found.last else 0

@@ -1,7 +1,7 @@
 """A folder of files, one thing each: the file's name is the thing's name."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -11,15 +11,12 @@ from pydantic import BaseModel, ValidationError
 from mcp_agentspawn.adapters.files.complaints import complaints
 from mcp_agentspawn.adapters.files.problems import Problem, shown
 from mcp_agentspawn.adapters.files.strict_yaml import Document, NotYaml, read_yaml
-from mcp_agentspawn.core.errors import ConfigError
 
 MOST_BYTES = 256 * 1024
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}\Z")
 NAME_RULE = "a file's name is its thing's name: a letter, then up to 19 letters, digits or dashes, all lower case"
 
 M = TypeVar("M", bound=BaseModel)
-A = TypeVar("A")
-B = TypeVar("B")
 
 
 @dataclass(slots=True)
@@ -41,36 +38,11 @@ class Folder(Generic[M]):
         return Problem(self.file(name), document.line_of(path), document.key_of(path), message)
 
 
-def load_folder(folder: Path, model: type[M]) -> dict[str, M]:
-    """Read all `*.yaml` of a folder, by name. Raises `ConfigError` with every problem of every file, sorted.
+def examine(folder: Path, model: type[M]) -> Folder[M]:
+    """Read all `*.yaml` of a folder and judge each; raises nothing.
 
     Other files are ignored, and so are names that begin with a dot (a mounted ConfigMap has such links).
     """
-    read = examine(folder, model)
-    if read.problems:
-        raise ConfigError([str(problem) for problem in read.problems])
-    return read.values
-
-
-def load_both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
-    """Run two loads. Raises one `ConfigError` with the problems of both."""
-    problems: list[str] = []
-    one, two = _tried(first, problems), _tried(second, problems)
-    if one is None or two is None:
-        raise ConfigError(problems)
-    return one, two
-
-
-def _tried(load: Callable[[], A], problems: list[str]) -> A | None:
-    try:
-        return load()
-    except ConfigError as error:
-        problems += error.problems
-        return None
-
-
-def examine(folder: Path, model: type[M]) -> Folder[M]:
-    """Read a folder and judge every file of it; raises nothing."""
     read = Folder[M](folder)
     try:
         files = sorted(yaml_files(folder))

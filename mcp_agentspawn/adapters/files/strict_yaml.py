@@ -9,10 +9,10 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from mcp_agentspawn.adapters.files.problems import Path, shown
+from mcp_agentspawn.core.digest import MOST_INTEGER
 from mcp_agentspawn.core.text import hidden_characters
 
 MOST_DEPTH = 16
-MOST_WHOLE_NUMBER = 2**53 - 1
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})\Z", re.ASCII)
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,15})\.[0-9]{1,30}([eE][-+]?[0-9]{1,3})?\Z", re.ASCII)
 
@@ -200,7 +200,7 @@ def _truth(value: str) -> bool:
 
 
 def _whole(value: str) -> int:
-    if WHOLE_NUMBER.match(value) and abs(int(value)) <= MOST_WHOLE_NUMBER:
+    if WHOLE_NUMBER.match(value) and abs(int(value)) <= MOST_INTEGER:
         return int(value)
     raise ValueError("write a whole number in plain digits, up to 16 of them, or put it in quotes")
 

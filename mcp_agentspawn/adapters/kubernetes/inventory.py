@@ -44,10 +44,7 @@ class KubernetesInventory:
         return await self._tools.get(home, lambda: self._list_tools(home), fresh=fresh)
 
     async def violations(self, manifest: Manifest) -> Sequence[Violation]:
-        """See `core.ports.Inventory.violations`. Raises Refused `unserved` when there is no such kind.
-
-        A CRD that was changed counts at most 30 seconds later.
-        """
+        """See `core.ports.Inventory.violations`. A CRD that was changed counts at most 30 seconds later."""
         served = await self._schemas.get(DEFINITION, self._current_schema)
         return served.schema.violations(manifest)
 

@@ -46,7 +46,7 @@ class KubernetesLedgers:
         return known.ledger
 
     async def change(self, root: str, decide: Callable[[Ledger], tuple[Ledger, T]]) -> T:
-        """See `core.ports.Ledgers.change`; also raises UnknownOutcome when a change was sent and is not found."""
+        """See `core.ports.Ledgers.change`."""
         return await self._book(root).change(decide)
 
     async def roots(self) -> Sequence[str]:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from mcp_agentspawn.core.model import Root, Subagent
+from mcp_agentspawn.core.moments import to_the_microsecond
 from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE
 
 SET_BY_SERVER = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"})
@@ -54,10 +55,7 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-@lru_cache(MOST_TIMES)
-def text_of(moment: datetime) -> str:
-    """Write a time as RFC 3339 in UTC, always with microseconds (`metav1.MicroTime`)."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+text_of = lru_cache(MOST_TIMES)(to_the_microsecond)
 
 
 def _lifetime(text: str) -> timedelta:

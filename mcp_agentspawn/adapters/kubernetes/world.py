@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.access import KubernetesAccess
 from mcp_agentspawn.adapters.kubernetes.agents import KubernetesAgents
 from mcp_agentspawn.adapters.kubernetes.canary import Canary
 from mcp_agentspawn.adapters.kubernetes.client import Client
-from mcp_agentspawn.adapters.kubernetes.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
 from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens
 from mcp_agentspawn.adapters.kubernetes.inventory import KubernetesInventory

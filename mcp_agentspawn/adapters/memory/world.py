@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
-from mcp_agentspawn.adapters.kubernetes.clock import SystemClock
+from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema
 from mcp_agentspawn.adapters.memory.agents import MemoryAgents
 from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals

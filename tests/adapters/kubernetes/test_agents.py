@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.agents import KubernetesAgents
-from mcp_agentspawn.adapters.kubernetes.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals, object_of
 from mcp_agentspawn.core.errors import Refused, UnknownOutcome
 from mcp_agentspawn.core.model import Root

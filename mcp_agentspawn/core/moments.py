@@ -1,0 +1,13 @@
+"""Moments as text: RFC 3339 in UTC."""
+
+from datetime import UTC, datetime
+
+
+def to_the_microsecond(moment: datetime) -> str:
+    """As stored and recorded: always with microseconds (`metav1.MicroTime`)."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def to_the_second(moment: datetime) -> str:
+    """As callers read it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
