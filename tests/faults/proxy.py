@@ -1,6 +1,7 @@
 """A proxy before the API server where requests are held, cut, delayed or lost: the product knows nothing of it."""
 
 import asyncio
+import random
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -123,6 +124,25 @@ def delay(seconds: float) -> Effect:
     return effect
 
 
+class Storm(Fault):
+    """Faults at random, as long as it lasts: this share of all requests is cut, lost, answered 504 or late."""
+
+    def __init__(self, share: float, seed: int) -> None:
+        super().__init__("", "", 0, hold)
+        self.share = share
+        self._random = random.Random(seed)  # noqa: S311 - a test's dice, thrown the same way again
+
+    def takes(self, request: web.BaseRequest) -> bool:
+        """Whether this one is struck."""
+        return self._random.random() < self.share
+
+    async def strike(self, request: web.BaseRequest, forward: Forward) -> web.Response:
+        """Do one of the things that can go wrong."""
+        late = delay(self._random.uniform(0, 0.05))
+        effect = self._random.choice([cut_before, cut_after, gateway_timeout, late])
+        return await effect(self, request, forward)
+
+
 class FaultProxy:
     """Plain HTTP on loopback before one API server; an async context manager.
 
@@ -141,6 +161,12 @@ class FaultProxy:
         fault = Fault(method, path, nth, effect)
         self._faults.append(fault)
         return fault
+
+    def storm(self, share: float, seed: int) -> Storm:
+        """Let things go wrong at random; set its `share` to 0 to end it."""
+        storm = Storm(share, seed)
+        self._faults.append(storm)
+        return storm
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0, ssl=self._upstream_ssl or True)
