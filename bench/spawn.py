@@ -23,12 +23,11 @@ from bench.chain import chain_milliseconds
 from bench.contenders import Bare, Mcp, Operations
 from bench.figures import Batch, Row, rows, save, shown
 from mcp_agentspawn.adapters.audit_log import opened
-from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import connect
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.localplane import Binaries, ControlPlane, find_or_build, install
 from mcp_agentspawn.operations.services import Services
-from tests.builders import FixedRules, policy, template
+from tests.builders import FixedRules, policy, services_on, template
 from tests.faults.cluster import Cluster, equip, token_of
 from tests.faults.replicas import kubeconfig
 from tests.faults.servers import Rules, Server, serve
@@ -79,18 +78,7 @@ async def _services(cluster: Cluster, roots: Sequence[Root], folder: Path) -> As
         connect(roots, kubeconfig=kubeconfig(cluster, roots[0])) as world,
         opened(folder / "audit.jsonl", "bench", world.clock) as audit,
     ):
-        yield Services(
-            agents=world.agents,
-            proposals=world.proposals,
-            ledgers=world.ledgers,
-            inventory=world.inventory,
-            access=world.access,
-            audit=audit,
-            kind=KagentAgent(),
-            clock=world.clock,
-            rules=rules,
-            roots=world.roots,
-        )
+        yield services_on(world, audit, rules)
 
 
 async def _bare_token(cluster: Cluster) -> str:

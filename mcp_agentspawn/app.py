@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from mcp_agentspawn.adapters.audit_log import AuditLog, opened
-from mcp_agentspawn.adapters.files import Watched, examine
+from mcp_agentspawn.adapters.files import Watched, examine, private_file
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
@@ -213,7 +212,7 @@ async def serving_memory(settings: Settings) -> AsyncIterator[MemoryServing]:
         audit_file = settings.audit_file or Path(folder) / "audit.jsonl"
         world = MemoryWorld(roots)
         rules = load_rules(settings.templates, settings.policies)
-        _furnish(world, rules)
+        world.furnish(rules.templates)
         token_file = private_file(Path(folder) / "token", world.tokens.issue(roots[0].namespace, roots[0].account))
         kubelet = Loop("agents", AGENT_START_SECONDS, _ready(world))
         async with (
@@ -221,17 +220,6 @@ async def serving_memory(settings: Settings) -> AsyncIterator[MemoryServing]:
             running([kubelet]),
         ):
             yield MemoryServing(server, roots[0], token_file, audit_file)
-
-
-def _furnish(world: MemoryWorld, rules: Rules) -> None:
-    for root in world.roots:
-        models = world.inventory.models_in.setdefault(root.home, set())
-        tools = world.inventory.tools_in.setdefault(root.home, {})
-        for name, template in rules.templates.items():
-            world.access.granted.add((root, name))
-            models |= set(template.models)
-            for server, rule in template.tools.items():
-                tools.setdefault(server, set()).update(rule.allow)
 
 
 def _ready(world: MemoryWorld) -> Callable[[], Awaitable[None]]:
@@ -243,19 +231,6 @@ def _ready(world: MemoryWorld) -> Callable[[], Awaitable[None]]:
                 world.agents.set_ready(agent.home, agent.id)
 
     return start
-
-
-def private_file(path: Path, text: str) -> Path:
-    """Write a file that its owner alone can read, all at once."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with open(fresh, "x", opener=_owner_only, encoding="utf-8") as file:
-        file.write(text)
-    return fresh.replace(path)
-
-
-def _owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 async def read_heads(kubeconfig: Path | None) -> Sequence[Head]:

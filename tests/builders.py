@@ -9,16 +9,17 @@ from pydantic import BaseModel
 
 from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.kagent import KagentAgent
+from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Caller, Root
-from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.ports import Audit, Record
 from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.services import Rules, Services
+from mcp_agentspawn.operations.services import Rules, RuleSource, Services
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -134,14 +135,8 @@ class Bench:
     rules: FixedRules
 
 
-def bench(**sections: Any) -> Bench:
-    clock, audit = FixedClock(), RecordingAudit()
-    world = MemoryWorld([ROOT, OTHER], clock=clock)
-    world.inventory.models_in["subagents"] = {"default-model-config", "fast-model-config"}
-    world.inventory.tools_in["subagents"] = {"web-search": {"search", "fetch"}}
-    world.access.granted |= {(ROOT, "researcher"), (OTHER, "researcher")}
-    rules = FixedRules({"researcher": template()}, {"default": policy(**sections)})
-    services = Services(
+def services_on(world: MemoryWorld | KubernetesWorld, audit: Audit, rules: RuleSource) -> Services:
+    return Services(
         agents=world.agents,
         proposals=world.proposals,
         ledgers=world.ledgers,
@@ -149,8 +144,17 @@ def bench(**sections: Any) -> Bench:
         access=world.access,
         audit=audit,
         kind=KagentAgent(),
-        clock=clock,
+        clock=world.clock,
         rules=rules,
         roots=world.roots,
     )
-    return Bench(world, services, clock, audit, rules)
+
+
+def bench(**sections: Any) -> Bench:
+    clock, audit = FixedClock(), RecordingAudit()
+    world = MemoryWorld([ROOT, OTHER], clock=clock)
+    world.inventory.models_in["subagents"] = {"default-model-config", "fast-model-config"}
+    world.inventory.tools_in["subagents"] = {"web-search": {"search", "fetch"}}
+    world.access.granted |= {(ROOT, "researcher"), (OTHER, "researcher")}
+    rules = FixedRules({"researcher": template()}, {"default": policy(**sections)})
+    return Bench(world, services_on(world, audit, rules), clock, audit, rules)

@@ -13,7 +13,7 @@ from mcp_agentspawn.core.errors import ConfigError, Upstream
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.localplane.errors import ControlPlaneFailed, ControlPlaneUnavailable, InstallFailed
 
-USAGE, UNAVAILABLE, INTERRUPTED = 2, 3, 130
+FINDINGS, USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
 NOT_TO_BE_HAD = (Upstream, ControlPlaneUnavailable, ControlPlaneFailed, InstallFailed)
 
 COMMANDS: Mapping[str, str] = {

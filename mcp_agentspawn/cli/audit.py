@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from mcp_agentspawn.cli import FINDINGS, UNAVAILABLE
 from mcp_agentspawn.core.audit_line import MOST_LINE_BYTES
 from mcp_agentspawn.core.audit_verify import Remark, Report, verify
 from mcp_agentspawn.core.errors import AgentSpawnError
@@ -20,7 +21,6 @@ ReadHeads = Callable[[Path | None], Awaitable[Sequence[Head]]]
 The root context's `obj` carries it as `read_heads`.
 """
 
-FINDINGS, UNAVAILABLE = 1, 3
 LOOKS = 3
 SECONDS_BETWEEN_LOOKS = 0.2
 

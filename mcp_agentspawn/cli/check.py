@@ -1,5 +1,6 @@
 """`agentspawn check`: are the templates and policies in these folders fit to be served?"""
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 from pydantic import BaseModel
 
 from mcp_agentspawn.adapters.files import Folder, Problem, examine
+from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.core.errors import AgentSpawnError
 from mcp_agentspawn.core.model import Caller, Request, Root
 from mcp_agentspawn.core.parameters import example
@@ -73,7 +75,7 @@ def check(policies: Path, templates: Path) -> None:
     for problem in found:
         click.echo(str(problem))
     if found:
-        raise SystemExit(1)
+        sys.exit(FINDINGS)
     for line in [*_lines(read_templates, _of_template), *_lines(read_policies, _of_policy)]:
         click.echo(line)
 

@@ -6,7 +6,8 @@ from http import HTTPStatus
 import click
 import httpx
 
-UNAVAILABLE = 3
+from mcp_agentspawn.cli import UNAVAILABLE
+
 ANSWERS_WITHIN_SECONDS = 3.0
 
 

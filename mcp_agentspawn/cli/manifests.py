@@ -16,17 +16,9 @@ from mcp_agentspawn.cli.tenancy import (
 )
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import DEFAULT_HOME, GROUP, LABEL, PROPOSAL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
+from mcp_agentspawn.server.tools import TOOLS
 
 TEMPLATES = ("researcher", "log-analyst", "verifier")
-TOOLS = (
-    "search_agents_agentregistry",
-    "list_templates",
-    "propose_subagent",
-    "apply_subagent",
-    "list_subagents",
-    "get_subagent",
-    "retire_subagent",
-)
 ACCOUNT = re.compile(r"[a-z0-9]([-.a-z0-9]{0,188}[a-z0-9])?\Z")  # its ledger's name adds a namespace, 253 in all
 INSTRUCTIONS = """\
 You coordinate other agents. When a task needs one that does not exist yet, look at list_templates, propose it with
@@ -194,7 +186,7 @@ def _agent(namespace: str, account: str) -> Manifest:
             "apiGroup": "kagent.dev",
             "kind": "RemoteMCPServer",
             "name": "agentspawn",
-            "toolNames": list(TOOLS),
+            "toolNames": [tool.name for tool in TOOLS],
         },
         "headersFrom": [{"name": "X-Agentspawn-Token", "valueFrom": token}],
     }

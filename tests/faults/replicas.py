@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import connect
 from mcp_agentspawn.core.expiry import ABANDONED_AFTER
 from mcp_agentspawn.core.model import Caller, Root
@@ -20,7 +19,7 @@ from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.repair import repair
 from mcp_agentspawn.operations.retire import retire
 from mcp_agentspawn.operations.services import Services
-from tests.builders import FixedRules, RecordingAudit, ask, policy, template
+from tests.builders import FixedRules, RecordingAudit, ask, policy, services_on, template
 from tests.faults.cluster import Cluster
 from tests.faults.proxy import FaultProxy
 
@@ -88,18 +87,7 @@ async def start(cluster: Cluster, root: Root, proxy: FaultProxy | None = None) -
     clock, audit = ShiftedClock(), RecordingAudit()
     rules = FixedRules({"researcher": template()}, {"default": policy(**ROOMY)})
     async with connect([root], kubeconfig=kubeconfig(cluster, root, proxy), clock=clock) as world:
-        services = Services(
-            agents=world.agents,
-            proposals=world.proposals,
-            ledgers=world.ledgers,
-            inventory=world.inventory,
-            access=world.access,
-            audit=audit,
-            kind=KagentAgent(),
-            clock=clock,
-            rules=rules,
-            roots=world.roots,
-        )
+        services = services_on(world, audit, rules)
         yield Replica(services, Caller(root), clock, audit, rules)
         await services.later.settle()
 

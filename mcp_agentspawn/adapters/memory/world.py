@@ -9,6 +9,7 @@ from mcp_agentspawn.adapters.memory.agents import MemoryAgents
 from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals
 from mcp_agentspawn.core.model import Manifest, Root
 from mcp_agentspawn.core.ports import Account, Clock, Violation
+from mcp_agentspawn.core.template import Template
 
 
 class MemoryInventory:
@@ -81,6 +82,17 @@ class MemoryWorld:
         self.inventory = MemoryInventory(schema)
         self.access = MemoryAccess()
         self.tokens = MemoryTokens()
+
+    def furnish(self, templates: Mapping[str, Template]) -> None:
+        """Put everything there that the templates name, and let every root use all of them."""
+        for root in self.roots:
+            models = self.inventory.models_in.setdefault(root.home, set())
+            tools = self.inventory.tools_in.setdefault(root.home, {})
+            for name, template in templates.items():
+                self.access.granted.add((root, name))
+                models |= set(template.models)
+                for server, rule in template.tools.items():
+                    tools.setdefault(server, set()).update(rule.allow)
 
     async def problems(self) -> Sequence[str]:
         """What keeps this world from being ready: nothing does."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.story import retire, spawn
 from mcp_agentspawn.cli.dev.telling import Teller
@@ -20,7 +21,6 @@ from mcp_agentspawn.server.process import listen
 from mcp_agentspawn.settings import LEVELS
 from mcp_agentspawn.telemetry import configure_logging
 
-FAILED = 1
 LOOPBACK = "127.0.0.1"
 READY_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 LOG_LEVEL = click.option(
@@ -58,7 +58,7 @@ def demo(log_level: str) -> None:
     run_until_stopped(_demo(binaries, failed))
     if failed:
         _unconfirmed(failed)
-        sys.exit(FAILED)
+        sys.exit(FINDINGS)
     click.echo("\nEvery step was confirmed by the API server.")
 
 
@@ -73,7 +73,7 @@ def _claim(port: int) -> None:
         listen(LOOPBACK, port).close()
     except Unavailable as error:
         click.echo(f"{error}. Choose another one: make run PORT=8001, or --port 0 for any that is free.", err=True)
-        sys.exit(FAILED)
+        sys.exit(FINDINGS)
 
 
 async def _dev(binaries: Binaries, port: int, file: Path | None, *, tell: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
-from mcp_agentspawn.app import private_file
+from mcp_agentspawn.adapters.files import private_file
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import AUDIENCE, SERVER_ACCOUNT, SYSTEM_NAMESPACE

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcp_agentspawn.app import Served, private_file, serving_cluster
+from mcp_agentspawn.adapters.files import private_file
+from mcp_agentspawn.app import Served, serving_cluster
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster
 from mcp_agentspawn.cli.dev.tokens import REFRESH_SECONDS
