@@ -16,7 +16,7 @@ from mcp_agentspawn.operations.answers import Answer, Refusal
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.server.identity import ANONYMOUS, Stranger, Who
 from mcp_agentspawn.server.results import complaints, failure, frames, is_known, refusal
-from mcp_agentspawn.server.slowing import RefusalBuckets
+from mcp_agentspawn.server.slowing import RefusalBuckets, Turns
 from mcp_agentspawn.server.tools import TOOLS, Tool
 
 ANSWER_WITHIN_SECONDS = 10.0
@@ -28,6 +28,13 @@ SLOWED = refusal(
     "Too many calls were refused within a minute.",
     next_step="Wait a minute, and do not repeat a refused call unchanged.",
 )
+BUSY = refusal(
+    "unavailable",
+    "server.busy",
+    "Too many calls of this caller run at the same time.",
+    next_step="Make fewer calls at a time, and this one again in a few seconds.",
+)
+REFUSED_FOR_GOOD = frozenset({"denied", "stale"})
 LATE = refusal(
     "unavailable",
     "server.unknown_outcome",
@@ -79,6 +86,7 @@ class Calls:
     tools: Sequence[Tool] = TOOLS
     writes: Writes = field(default_factory=Writes)
     refusals: RefusalBuckets = field(default_factory=RefusalBuckets)
+    turns: Turns = field(default_factory=Turns)
     answer_within_seconds: float = ANSWER_WITHIN_SECONDS
 
     def find(self, name: str) -> Tool | None:
@@ -95,11 +103,15 @@ class Calls:
     async def _judge(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
         if who == ANONYMOUS:
             return self._unheard(ANONYMOUS.refusal)
+        async with self.turns.turn(name_of(who)) as its_turn:
+            return await self._judge_in_turn(tool, who, raw) if its_turn else self._unheard(BUSY)
+
+    async def _judge_in_turn(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
         bucket = f"{tool.name} {name_of(who)}"
         if self.refusals.is_empty(bucket):
             return self._unheard(SLOWED)
         answer = await self._heard(tool, who, raw)
-        if answer.outcome == "denied":
+        if answer.outcome in REFUSED_FOR_GOOD:
             self.refusals.take(bucket)
         return answer
 

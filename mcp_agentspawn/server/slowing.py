@@ -1,11 +1,15 @@
-"""What is refused over and over is answered without asking anybody: a bucket of refusals for each caller and tool."""
+"""What one caller can take from the others: so many refusals a minute for each tool, so many calls at a time."""
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 REFUSALS_A_MINUTE = 60
 MOST_BUCKETS = 4096
+CALLS_AT_A_TIME = 32
+WAITS_SECONDS = 5.0
 
 
 class RefusalBuckets:
@@ -30,3 +34,41 @@ class RefusalBuckets:
     def _now_left(self, who: str) -> float:
         left, at = self._left.get(who, (self._a_minute, self._monotonic()))
         return min(self._a_minute, left + (self._monotonic() - at) * self._a_minute / 60)
+
+
+class Turns:
+    """How many calls of one caller run at a time; a caller's others wait for theirs, and nobody else's do."""
+
+    def __init__(self, at_a_time: int = CALLS_AT_A_TIME, waits_seconds: float = WAITS_SECONDS) -> None:
+        self._at_a_time = at_a_time
+        self._waits_seconds = waits_seconds
+        self._running: dict[str, asyncio.Semaphore] = {}
+        self._interested: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def turn(self, who: str) -> AsyncIterator[bool]:
+        """Run the block when it is this call's turn; False when that did not come in time."""
+        running = self._running.setdefault(who, asyncio.Semaphore(self._at_a_time))
+        self._interested[who] = self._interested.get(who, 0) + 1
+        try:
+            mine = await _acquired(running, self._waits_seconds)
+            try:
+                yield mine
+            finally:
+                if mine:
+                    running.release()
+        finally:
+            self._leave(who)
+
+    def _leave(self, who: str) -> None:
+        self._interested[who] -= 1
+        if not self._interested[who]:
+            del self._interested[who], self._running[who]
+
+
+async def _acquired(semaphore: asyncio.Semaphore, within_seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(within_seconds):
+            return await semaphore.acquire()
+    except TimeoutError:
+        return False

@@ -1,5 +1,6 @@
 """An MCP edge on a free port, over the memory world, and clients for it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,8 +11,10 @@ import httpx2
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.ports import Account
 from mcp_agentspawn.operations.answers import Answer
+from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.server.calls import Calls
 from mcp_agentspawn.server.health import Health, Part
 from mcp_agentspawn.server.http import Edge, application
@@ -139,3 +142,35 @@ class FakeTokens:
         if isinstance(self.says, Exception):
             raise self.says
         return self.says
+
+
+class Slow:
+    """A change that ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.at_once = 0
+        self.done = 0
+
+    async def change(self, services: Services, caller: Caller) -> Answer:
+        """Take time."""
+        self.at_once += 1
+        self.begun.set()
+        await self.may_end.wait()
+        self.done += 1
+        return Answer(next_step="done")
+
+
+async def until_at_once(slow: Slow, many: int) -> None:
+    """Wait until so many were begun and none has ended."""
+    async with asyncio.timeout(10):
+        while slow.at_once < many:  # noqa: ASYNC110 - a bounded wait on a condition
+            await asyncio.sleep(0.01)
+
+
+def a_change(slow: Slow) -> Tool:
+    async def change(services: Services, caller: Caller) -> Answer:
+        return await slow.change(services, caller)
+
+    return probe(change, changes=True)
