@@ -59,7 +59,7 @@ async def _ended(services: Services, caller: Caller, stored: Proposal) -> Applie
     if stored.phase == "lapsed":
         return await _stale(services, caller, stored, LAPSED)
     agent = await services.agents.get(stored.home, stored.id)
-    if agent is not None and _ours(stored, agent):
+    if agent is not None and _ours(stored, agent) and not agent.deleting:
         return applied(agent)
     return await refuse(services, caller, "apply", (SPENT,), subject=stored.id)
 
@@ -114,7 +114,7 @@ async def _reserve(case: Case) -> Applied | Refusal:
         return await _create(case)
     if place.reasons in {(SPENT,), (LAPSED,)}:
         agent = await services.agents.get(case.proposal.home, case.proposal.id)
-        if agent is not None and _ours(case.proposal, agent):
+        if agent is not None and _ours(case.proposal, agent) and not agent.deleting:
             return await _done(case, agent)
     return await _refuse_after_intent(case, place)
 
@@ -122,7 +122,8 @@ async def _reserve(case: Case) -> Applied | Refusal:
 def _take(case: Case, head: Head, ledger: Ledger) -> tuple[Ledger, Decision]:
     pruned, id_ = ledger.pruned(case.now), case.proposal.id
     if id_ in pruned.live:
-        mine = replace(pruned.live[id_], nonce=case.nonce)
+        # This attempt takes the place over, and repair counts from now: the create may be on its way for a while.
+        mine = replace(pruned.live[id_], nonce=case.nonce, at=case.now)
         return replace(pruned, live={**pruned.live, id_: mine}).anchored(head), HELD
     if id_ in pruned.used or not pruned.is_open(id_):
         return ledger, _denied(SPENT if id_ in pruned.used else LAPSED)
@@ -150,15 +151,29 @@ async def _create(case: Case) -> Applied | Refusal:
 
 async def _give_back(case: Case, error: Conflict | Refused) -> Refusal:
     services, root = case.services, case.caller.root
-    await services.ledgers.change(root.name, lambda ledger: (ledger.released(case.proposal.id, case.nonce), None))
-    services.later.start(services.proposals.mark(case.proposal, "lapsed", reason="refused"))
+    if await _fenced(case):
+        await services.ledgers.change(root.name, lambda ledger: (ledger.released(case.proposal.id, case.nonce), None))
+    else:
+        services.later.wanted.set()
     reason = Reason(f"access.{error.code}", error.message) if isinstance(error, Refused) else TAKEN
     return await _refuse_after_intent(case, _denied(reason))
 
 
+async def _fenced(case: Case) -> bool:
+    """Whether no attempt at the same proposal has made its agent, or can any more: only then is its place free."""
+    services, proposal = case.services, case.proposal
+    try:
+        await services.proposals.mark(proposal, "lapsed", reason="refused")
+    except (Conflict, Missing):
+        return False
+    standing = await services.agents.get(proposal.home, proposal.id)
+    return standing is None or not _ours(proposal, standing)
+
+
 async def _done(case: Case, agent: Subagent) -> Applied:
     case.services.later.start(_mark(case, agent))
-    await case.services.audit.write(_record("apply.outcome", case, outcome="allowed", uid=agent.uid))
+    outcome = _record("apply.outcome", case, outcome="allowed", uid=agent.uid)
+    case.services.later.start(case.services.audit.write(outcome))
     return applied(agent)
 
 
@@ -171,10 +186,15 @@ async def _mark(case: Case, agent: Subagent) -> None:
         # Given up, ended, or already become another Agent: a proposal makes one, so this one is taken back.
         if current is None or current.phase in FINAL_PHASES or current.agent_uid not in {"", agent.uid}:
             await services.audit.write(_record("apply.undone", case, outcome="lapsed", uid=agent.uid))
-            await services.agents.delete(case.caller.root, agent.id, agent.uid)
-            await services.ledgers.change(
-                case.caller.root.name, lambda ledger: (ledger.released(proposal.id, case.nonce), None)
-            )
+            await _take_back(case, agent)
+
+
+async def _take_back(case: Case, agent: Subagent) -> None:
+    services, root = case.services, case.caller.root
+    if await services.agents.delete(root, agent.id, agent.uid):
+        await services.ledgers.change(root.name, lambda ledger: (ledger.released(agent.id, case.nonce), None))
+    else:
+        services.later.wanted.set()
 
 
 def _ours(proposal: Proposal, agent: Subagent) -> bool:
