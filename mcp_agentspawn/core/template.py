@@ -4,8 +4,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Any, Self
 
+from jsonschema import Draft202012Validator
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -146,6 +148,11 @@ class Template(Strict):
     def hash(self) -> str:
         """`sha256:` over the canonical JSON of the document as it was parsed."""
         return self._hash
+
+    @cached_property
+    def validator(self) -> Draft202012Validator:
+        """Says where a request's values do not fit the parameters; a name that is not there does not either."""
+        return Draft202012Validator({**self.parameters, "additionalProperties": False})
 
     @classmethod
     def named(cls, name: str, document: Mapping[str, Any]) -> Self:

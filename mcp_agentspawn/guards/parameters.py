@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from jsonschema import Draft202012Validator
 from pydantic import Field
 
 from mcp_agentspawn.core.digest import canonical
@@ -68,8 +67,7 @@ def _schema(asked: Asked) -> Iterator[Reason]:
     if asked.template is None:
         yield Reason("parameters.unknown_template", "Without a template no value can be checked.", "template")
         return
-    schema = {**asked.template.parameters, "additionalProperties": False}
-    for error in Draft202012Validator(schema).iter_errors(dict(asked.request.parameters)):
+    for error in asked.template.validator.iter_errors(dict(asked.request.parameters)):
         where = ".".join(str(part)[:64] for part in ("parameters", *error.absolute_path))
         rule = (
             canonical({str(error.validator): error.validator_value}) if error.validator_value is not False else "known"

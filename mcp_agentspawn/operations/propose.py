@@ -108,7 +108,7 @@ async def _open(case: Case, rendered: Rendered) -> Proposed | Refusal:
         await services.ledgers.change(caller.root.name, lambda ledger: (ledger.closed(proposal.id), None))
         reason = Reason(f"proposal.{refusal.code}", "The cluster did not store the proposal.")
         return await refuse(services, caller, "propose", (reason,), subject=proposal.id, detail=refusal.message)
-    await services.audit.write(_record("proposal.outcome", stored, caller, outcome="allowed"))
+    services.later.start(services.audit.write(_record("proposal.outcome", stored, caller, outcome="allowed")))
     return proposed(stored)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
+from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.text import hidden_characters
@@ -30,7 +31,8 @@ async def retire(services: Services, caller: Caller, agent: str, reason: str = "
         return Retired(agent=agent, phase=stored.phase, retired=(agent,), next_step="Nothing is left to do.")
     if stored.phase == "proposed":
         return await _withdraw(services, caller, stored, reason)
-    return await _freed(services, caller, agent, reason)
+    head = await services.audit.write(_record("retire.intent", caller, agent, uid=stored.agent_uid))
+    return await _freed(services, caller, agent, reason, head)
 
 
 async def _withdraw(services: Services, caller: Caller, stored: Proposal, reason: str) -> Retired | Refusal:
@@ -44,19 +46,19 @@ async def _withdraw(services: Services, caller: Caller, stored: Proposal, reason
     if standing is not None:
         return await _delete(services, caller, standing, reason)
     await services.ledgers.change(caller.root.name, lambda ledger: (ledger.closed(stored.id).anchored(head), None))
-    await services.audit.write(_record("retire.outcome", caller, stored.id, outcome="lapsed"))
+    services.later.start(services.audit.write(_record("retire.outcome", caller, stored.id, outcome="lapsed")))
     return Retired(agent=stored.id, phase="lapsed", retired=(stored.id,), next_step="The proposal is withdrawn.")
 
 
 async def _delete(services: Services, caller: Caller, agent: Subagent, reason: str) -> Retired | Refusal:
-    await services.audit.write(_record("retire.intent", caller, agent.id, uid=agent.uid))
+    head = await services.audit.write(_record("retire.intent", caller, agent.id, uid=agent.uid))
     try:
         gone = await services.agents.delete(caller.root, agent.id, agent.uid)
     except Refused as refusal:
         said = Reason(f"access.{refusal.code}", refusal.message)
         return await refuse(services, caller, "retire", (said,), subject=agent.id)
     if gone or await _is_gone(services, agent):
-        return await _freed(services, caller, agent.id, reason)
+        return await _freed(services, caller, agent.id, reason, head)
     await services.audit.write(_record("retire.outcome", caller, agent.id, outcome="retiring"))
     again = "It is on its way out and still counts. Call retire_subagent again in a few seconds."
     return Retired(agent=agent.id, phase="retiring", not_yet=(agent.id,), next_step=again)
@@ -72,9 +74,9 @@ async def _is_gone(services: Services, agent: Subagent) -> bool:
     return False
 
 
-async def _freed(services: Services, caller: Caller, id_: str, reason: str) -> Retired:
-    head = await services.audit.write(_record("retire.outcome", caller, id_, outcome="retired"))
+async def _freed(services: Services, caller: Caller, id_: str, reason: str, head: Head) -> Retired:
     await services.ledgers.change(caller.root.name, lambda ledger: (ledger.released(id_).anchored(head), None))
+    services.later.start(services.audit.write(_record("retire.outcome", caller, id_, outcome="retired")))
     services.later.start(_mark(services, id_, reason))
     return Retired(agent=id_, phase="retired", retired=(id_,), next_step="It is gone, and its place is free.")
 

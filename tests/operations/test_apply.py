@@ -20,6 +20,7 @@ from tests.operations.doubles import OldLook, failing
 async def proposal(setup: Bench, **changes: Any) -> Proposed:
     answer = await propose(setup.services, CALLER, ask(**changes))
     assert isinstance(answer, Proposed), answer.reasons
+    await setup.services.later.settle()
     return answer
 
 

@@ -17,6 +17,7 @@ from tests.operations.doubles import OldLook, failing
 async def proposed(setup: Bench, caller: Caller = CALLER, **changes: Any) -> Proposed:
     answer = await propose(setup.services, caller, ask(**changes))
     assert isinstance(answer, Proposed), answer.reasons
+    await setup.services.later.settle()
     return answer
 
 
