@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Self
 
-from jsonschema import Draft202012Validator
+from jsonschema.protocols import Validator
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -24,7 +24,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Risk
-from mcp_agentspawn.core.parameters import Parameters, is_free_text
+from mcp_agentspawn.core.parameters import Parameters, ParameterValidator, is_free_text
 from mcp_agentspawn.core.placeholders import placeholders
 from mcp_agentspawn.core.strict import Strict
 
@@ -150,9 +150,9 @@ class Template(Strict):
         return self._hash
 
     @cached_property
-    def validator(self) -> Draft202012Validator:
+    def validator(self) -> Validator:
         """Says where a request's values do not fit the parameters; a name that is not there does not either."""
-        return Draft202012Validator({**self.parameters, "additionalProperties": False})
+        return ParameterValidator({**self.parameters, "additionalProperties": False})
 
     @classmethod
     def named(cls, name: str, document: Mapping[str, Any]) -> Self:

@@ -62,6 +62,8 @@ def test_scalars_are_accepted_and_left_as_they_are(schema: dict[str, Any]) -> No
         ({"type": "string", "maxLength": 3, "anyOf": []}, "anyOf", "extra_forbidden"),
         ({"type": "string", "maxLength": 3, "pattern": "("}, "pattern", "value_error"),
         ({"type": "string", "maxLength": 3, "pattern": "a{99999999999}"}, "pattern", "value_error"),
+        ({"type": "string", "maxLength": 3, "pattern": "(?=a)"}, "pattern", "value_error"),
+        ({"type": "string", "maxLength": 3, "pattern": r"(a)\1"}, "pattern", "value_error"),
         ({"type": "string", "maxLength": 3, "default": "abcd"}, "", "value_error"),
         ({"type": "string", "maxLength": 3, "default": 1}, "default", "string_type"),
         ({"type": "string", "maxLength": 3, "examples": ["abcd"]}, "", "value_error"),

@@ -1,6 +1,7 @@
 import pytest
 
 from mcp_agentspawn.guards.parameters import MOST_PURPOSE_CHARACTERS, ParametersGuard
+from tests.builders import RESEARCHER, template
 from tests.guards.cases import FixedFacts, asked, codes, fields
 
 GUARD = ParametersGuard()
@@ -85,3 +86,15 @@ async def test_no_value_is_repeated_in_a_refusal() -> None:
 
     assert codes(verdict) == ["parameters.invalid", "parameters.invalid"]
     assert "s3cr3t" not in repr(verdict)
+
+
+@pytest.mark.parametrize(("value", "fits"), [("a" * 60, True), ("a" * 60 + "!", False)])
+async def test_no_pattern_and_no_value_together_stop_the_server(value: str, fits: bool) -> None:
+    """With backtracking, 60 characters would take longer than anybody lives."""
+    topic = {"type": "string", "maxLength": 200, "pattern": r"^(\w+\s?)*$"}
+    parameters = {"type": "object", "properties": {"topic": topic}}
+    agent = RESEARCHER["agent"] | {"instructions": "${topic}", "description": "R", "skills": []}
+    patterned = template(parameters=parameters, agent=agent)
+    found = await GUARD.check(asked(patterned, parameters=(("topic", value),)), FixedFacts())
+
+    assert codes(found) == ([] if fits else ["parameters.invalid"])
