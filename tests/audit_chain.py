@@ -1,24 +1,16 @@
 """Audit logs as lists of lines, made without a disk."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from io import BytesIO
 
 from mcp_agentspawn.core.audit_line import SEGMENT, described, sealed
 from mcp_agentspawn.core.audit_verify import Report, verify
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.ports import Record
+from tests.builders import NOON
 
-NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
-WRITER = "agentspawn-0@2026-11-01T12:00:00.000000Z"
+WRITER = "agentspawn-0@2026-11-21T12:00:00.000000Z"
 INTENT = Record("apply.intent", "agents/orchestrator", "", "sub-researcher-x", details={"digest": "sha256:00"})
-
-
-class FixedClock:
-    """Always the same moment."""
-
-    def now(self) -> datetime:
-        return NOW
 
 
 class Chain:
@@ -34,7 +26,7 @@ class Chain:
 
     def write(self, record: Record = INTENT) -> "Chain":
         self._sequence += 1
-        line, self._previous = sealed(described(record, NOW), self._writer, self._sequence, self._previous)
+        line, self._previous = sealed(described(record, NOON), self._writer, self._sequence, self._previous)
         self.lines.append(line)
         return self
 

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from mcp_agentspawn.core.audit_line import FIELDS, MOST_LINE_BYTES, MOST_REASONS, NotWhole, described, read, sealed
 from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.ports import Record
-from tests.audit_chain import NOW, WRITER
+from tests.audit_chain import WRITER
+from tests.builders import NOON
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=600)
 
 
 def line_of(record: Record) -> bytes:
-    return sealed(described(record, NOW), WRITER, 1, "")[0]
+    return sealed(described(record, NOON), WRITER, 1, "")[0]
 
 
 def body_of(record: Record) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def test_a_line_says_who_did_what_to_which_with_what_outcome_and_where_it_stands
     assert body.keys() == FIELDS
     assert body.pop("hash").startswith("sha256:")
     assert body == {
-        "time": "2026-11-01T12:00:00.000000Z",
+        "time": "2026-11-21T12:00:00.000000Z",
         "event": "refused",
         "root": "agents/o",
         "caller": "sub-a",
@@ -45,7 +46,7 @@ def test_a_line_says_who_did_what_to_which_with_what_outcome_and_where_it_stands
 
 
 def test_the_hash_is_that_of_the_canonical_line_without_it() -> None:
-    line, hash_ = sealed(described(Record("refused", "agents/o", ""), NOW), WRITER, 1, "")
+    line, hash_ = sealed(described(Record("refused", "agents/o", ""), NOON), WRITER, 1, "")
 
     assert hash_of(line.strip().replace(f'"hash":"{hash_}",'.encode(), b"")) == hash_
 

@@ -14,13 +14,15 @@ import pytest
 
 from mcp_agentspawn.adapters.audit_log import opened
 from mcp_agentspawn.core.ledger import Head
-from tests.audit_chain import INTENT, FixedClock, codes, notes, verified
+from tests.audit_chain import INTENT, codes, notes, verified
+from tests.builders import FixedClock
 
 SERVER = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from mcp_agentspawn.adapters.audit_log import opened
-from tests.audit_chain import INTENT, FixedClock
+from tests.audit_chain import INTENT
+from tests.builders import FixedClock
 
 write, torn_at = os.write, int(sys.argv[2])
 
@@ -52,7 +54,7 @@ asyncio.run(main())
 def server(path: Path, *, torn_at: int = 0) -> Iterator[subprocess.Popen[str]]:
     """A process that writes on and on; it tears its n-th write and dies of it."""
     command = [sys.executable, "-c", SERVER, str(path), str(torn_at)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as process:
         try:
             yield process
         finally:
