@@ -47,9 +47,9 @@ async def apply(services: Services, caller: Caller, proposal: str, digest: str) 
     """Create the proposal's one Agent, or say why not. Repeating the call finds the same Agent."""
     stored = await services.proposals.get(proposal)
     if stored is None or (stored.root, stored.parent) != (caller.root.name, caller.agent):
-        return await refuse(services, caller, "apply", (UNKNOWN,))
+        return await refuse(services, caller, "apply_subagent", (UNKNOWN,))
     if digest != stored.digest or proposal_digest(stored.manifest, stored.grant) != stored.digest:
-        return await refuse(services, caller, "apply", (DIGEST,), subject=proposal)
+        return await refuse(services, caller, "apply_subagent", (DIGEST,), subject=proposal)
     if stored.phase != "proposed":
         return await _ended(services, caller, stored)
     return await _judge(services, caller, stored)
@@ -61,19 +61,19 @@ async def _ended(services: Services, caller: Caller, stored: Proposal) -> Applie
     agent = await services.agents.get(stored.home, stored.id)
     if agent is not None and _ours(stored, agent) and not agent.deleting:
         return applied(agent)
-    return await refuse(services, caller, "apply", (SPENT,), subject=stored.id)
+    return await refuse(services, caller, "apply_subagent", (SPENT,), subject=stored.id)
 
 
 async def _judge(services: Services, caller: Caller, stored: Proposal) -> Applied | Refusal:
     rules, facts = services.rules.current(), services.facts()
     policy, template = rules.policy_for(caller.root), rules.templates.get(stored.request.template)
     if policy is None:
-        return await refuse(services, caller, "apply", (NO_POLICY,), subject=stored.id)
+        return await refuse(services, caller, "apply_subagent", (NO_POLICY,), subject=stored.id)
     if stored.expires_at <= facts.now:
         return await _stale(services, caller, stored, EXPIRED)
     asked = await decide(policy.before_rendering(Asked(caller, stored.request, template), facts, "apply"))
     if template is None or asked.outcome != "allowed":
-        return await refuse_by(services, caller, "apply", asked, subject=stored.id)
+        return await refuse_by(services, caller, "apply_subagent", asked, subject=stored.id)
     rendered = _rendered(services, caller, stored, template)
     if isinstance(rendered, Reason):
         return await _stale(services, caller, stored, rendered)
@@ -82,7 +82,7 @@ async def _judge(services: Services, caller: Caller, stored: Proposal) -> Applie
     if judged.outcome == "allowed":
         return await _reserve(case)
     services.later.wanted.set()
-    return await refuse_by(services, caller, "apply", judged, subject=stored.id)
+    return await refuse_by(services, caller, "apply_subagent", judged, subject=stored.id)
 
 
 def _rendered(services: Services, caller: Caller, stored: Proposal, template: Template) -> Rendered | Reason:
@@ -206,14 +206,16 @@ def _denied(reason: Reason) -> Decision:
 
 
 async def _stale(services: Services, caller: Caller, proposal: Proposal, reason: Reason) -> Refusal:
-    return await refuse(services, caller, "apply", (reason,), outcome="stale", subject=proposal.id)
+    return await refuse(services, caller, "apply_subagent", (reason,), outcome="stale", subject=proposal.id)
 
 
 async def _refuse_after_intent(case: Case, place: Decision) -> Refusal:
     codes = tuple(reason.code for reason in place.reasons)
     outcome: Outcome = "stale" if place.reasons == (LAPSED,) else "denied"
     await case.services.audit.write(replace(_record("apply.outcome", case, outcome=outcome), reasons=codes))
-    return await refuse(case.services, case.caller, "apply", place.reasons, outcome=outcome, subject=case.proposal.id)
+    return await refuse(
+        case.services, case.caller, "apply_subagent", place.reasons, outcome=outcome, subject=case.proposal.id
+    )
 
 
 def _record(event: str, case: Case, outcome: str = "", uid: str = "") -> Record:

@@ -18,7 +18,7 @@ async def list_subagents(services: Services, caller: Caller) -> Listing | Refusa
     """The caller's living subagents and open proposals, and what it may still do."""
     policy = services.rules.current().policy_for(caller.root)
     if policy is None:
-        return await refuse(services, caller, "list", (NO_POLICY,))
+        return await refuse(services, caller, "list_subagents", (NO_POLICY,))
     now = services.clock.now()
     agents, proposals, ledger = await asyncio.gather(
         services.agents.of_root(caller.root),
@@ -43,7 +43,7 @@ async def get_subagent(services: Services, caller: Caller, agent: str) -> Found 
         services.ledgers.look(caller.root.name),
     )
     if proposal is None or proposal.root != caller.root.name:
-        return await refuse(services, caller, "get", (UNKNOWN,))
+        return await refuse(services, caller, "get_subagent", (UNKNOWN,))
     found = Found(**entry(proposal, standing, ledger))
     done = found.phase in FINAL_PHASES
     return found if not done else Found(**entry(proposal, standing, ledger), next_step="It is gone; propose anew.")

@@ -43,14 +43,14 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
     rules = services.rules.current()
     policy = rules.policy_for(caller.root)
     if policy is None:
-        return await refuse(services, caller, "propose", (NO_POLICY,))
+        return await refuse(services, caller, "propose_subagent", (NO_POLICY,))
     if ask.registry_entry:
-        return await refuse(services, caller, "propose", (NO_REGISTRY,))
+        return await refuse(services, caller, "propose_subagent", (NO_REGISTRY,))
     asked = resolve(caller, ask, rules.templates.get(ask.template))
     facts = services.facts()
     decision = await decide(policy.before_rendering(asked, facts, "propose"))
     if decision.outcome != "allowed" or asked.template is None:
-        return await refuse_by(services, caller, "propose", decision)
+        return await refuse_by(services, caller, "propose_subagent", decision)
     digest = request_digest(caller, asked.request, asked.template.hash)
     return await _find_or_make(Case(services, caller, policy, asked, asked.template, digest, facts.now))
 
@@ -72,7 +72,7 @@ async def _find_or_make(case: Case) -> Proposed | Refusal:
     if known and (stored := await case.services.proposals.get(known)):
         return proposed(stored)
     case.services.later.wanted.set()
-    return await refuse_by(case.services, case.caller, "propose", decision)
+    return await refuse_by(case.services, case.caller, "propose_subagent", decision)
 
 
 async def _known(case: Case, *, fresh: bool) -> str:
@@ -99,7 +99,7 @@ async def _open(case: Case, rendered: Rendered) -> Proposed | Refusal:
     head = await services.audit.write(_record("proposal.intent", proposal, caller))
     place = await services.ledgers.change(caller.root.name, partial(_take, case, proposal, head))
     if isinstance(place, Decision):
-        return await refuse_by(services, caller, "propose", place, subject=proposal.id)
+        return await refuse_by(services, caller, "propose_subagent", place, subject=proposal.id)
     if place != proposal.id:
         proposal = _proposal(case, _rendered(case, place))
     try:
@@ -107,7 +107,9 @@ async def _open(case: Case, rendered: Rendered) -> Proposed | Refusal:
     except Refused as refusal:
         await services.ledgers.change(caller.root.name, lambda ledger: (ledger.closed(proposal.id), None))
         reason = Reason(f"proposal.{refusal.code}", "The cluster did not store the proposal.")
-        return await refuse(services, caller, "propose", (reason,), subject=proposal.id, detail=refusal.message)
+        return await refuse(
+            services, caller, "propose_subagent", (reason,), subject=proposal.id, detail=refusal.message
+        )
     services.later.start(services.audit.write(_record("proposal.outcome", stored, caller, outcome="allowed")))
     return proposed(stored)
 

@@ -25,7 +25,7 @@ OTHERWISE = "Do not repeat this call unchanged; the reasons say what to change."
 async def refuse(
     services: Services,
     caller: Caller,
-    verb: str,
+    tool: str,
     reasons: tuple[Reason, ...],
     *,
     outcome: Outcome = "denied",
@@ -34,17 +34,17 @@ async def refuse(
 ) -> Refusal:
     """Record the refusal and say it."""
     codes = tuple(reason.code for reason in reasons)
-    details = {"verb": verb, "detail": detail} if detail else {"verb": verb}
+    details = {"tool": tool, "detail": detail} if detail else {"tool": tool}
     await services.audit.write(
         Record("refused", caller.root.name, caller.agent, subject, outcome=outcome, reasons=codes, details=details)
     )
     return Refusal(outcome=outcome, reasons=reasons, next_step=_next_step(codes))
 
 
-async def refuse_by(services: Services, caller: Caller, verb: str, decision: Decision, *, subject: str = "") -> Refusal:
+async def refuse_by(services: Services, caller: Caller, tool: str, decision: Decision, *, subject: str = "") -> Refusal:
     """Record and say what the chain decided."""
     detail = "; ".join(finding.detail for finding in decision.findings if finding.detail)
-    return await refuse(services, caller, verb, decision.reasons, subject=subject, detail=detail)
+    return await refuse(services, caller, tool, decision.reasons, subject=subject, detail=detail)
 
 
 def _next_step(codes: tuple[str, ...]) -> str:

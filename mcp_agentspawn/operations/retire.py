@@ -26,7 +26,7 @@ async def retire(services: Services, caller: Caller, agent: str, reason: str = "
         return await _delete(services, caller, standing, reason)
     stored = await services.proposals.get(agent)
     if stored is None or stored.root != caller.root.name:
-        return await refuse(services, caller, "retire", (UNKNOWN,))
+        return await refuse(services, caller, "retire_subagent", (UNKNOWN,))
     if stored.phase in FINAL_PHASES:
         return Retired(agent=agent, phase=stored.phase, retired=(agent,), next_step="Nothing is left to do.")
     if stored.phase == "proposed":
@@ -56,7 +56,7 @@ async def _delete(services: Services, caller: Caller, agent: Subagent, reason: s
         gone = await services.agents.delete(caller.root, agent.id, agent.uid)
     except Refused as refusal:
         said = Reason(f"access.{refusal.code}", refusal.message)
-        return await refuse(services, caller, "retire", (said,), subject=agent.id)
+        return await refuse(services, caller, "retire_subagent", (said,), subject=agent.id)
     if gone or await _is_gone(services, agent):
         return await _freed(services, caller, agent.id, reason, head)
     await services.audit.write(_record("retire.outcome", caller, agent.id, outcome="retiring"))

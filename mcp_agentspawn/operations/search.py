@@ -24,9 +24,9 @@ async def search(
     """Rank what the caller may use against the words of a task; without a query, everything by name."""
     policy = services.rules.current().policy_for(caller.root)
     if policy is None:
-        return await refuse(services, caller, "search", (NO_POLICY,))
+        return await refuse(services, caller, "search_agents_agentregistry", (NO_POLICY,))
     if cursor and not re.fullmatch(r"[0-9]{1,6}", cursor):
-        return await refuse(services, caller, "search", (CURSOR,))
+        return await refuse(services, caller, "search_agents_agentregistry", (CURSOR,))
     usable = await usable_templates(services, caller, policy) if source in {"", "template"} else []
     labelled = [template for template in usable if set(labels) <= set(template.keywords)]
     hits = sorted(_ranked(query, labelled), key=lambda hit: (-hit.score, hit.name))

@@ -122,11 +122,11 @@ class Calls:
 
     async def _heard(self, tool: Tool, who: Who, raw: Mapping[str, Any]) -> Answer:
         if isinstance(who, Stranger):
-            return await self._recorded(Record("refused", "", who.name, details={"verb": tool.name}), who.refusal)
+            return await self._recorded(Record("refused", "", who.name, details={"tool": tool.name}), who.refusal)
         try:
             arguments = tool.arguments.model_validate(raw)
         except ValidationError as error:
-            record = Record("refused", who.root.name, who.agent, details={"verb": tool.name})
+            record = Record("refused", who.root.name, who.agent, details={"tool": tool.name})
             return await self._recorded(record, complaints(error))
         values = {name: getattr(arguments, name) for name in type(arguments).model_fields}
         return await self._run(tool, who, values)

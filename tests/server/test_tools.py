@@ -177,7 +177,7 @@ async def test_a_malformed_call_is_in_the_audit_by_its_code_alone() -> None:
 
         (record,) = edge.bench.audit.records
     assert (record.event, record.outcome, record.reasons) == ("refused", "denied", ("arguments.invalid",))
-    assert record.details == {"verb": "get_subagent"}
+    assert record.details == {"tool": "get_subagent"}
 
 
 async def test_a_malformed_call_is_refused_although_the_audit_fails() -> None:
