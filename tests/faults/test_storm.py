@@ -26,7 +26,7 @@ from tests.faults.paths import ledger_holds
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica, start
 
-SEEDS = range(60 if os.environ.get("SOAK") else 4)
+SEEDS = range(60 if os.environ.get("SOAK") else 2)
 WRITERS, STEPS, QUESTIONS, LIMIT = 6, 12, 6, 3
 SPAWN = {"propose": 4, "apply": 6, "repair": 1}
 RETIRE = {"retire": 6, "repair": 1}
