@@ -4,8 +4,11 @@ Accepted are tokens of audience `agentspawn`, which are worthless at the API ser
 accounts. Tokens bound to the API server's audience are not: every pod has one.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -14,12 +17,16 @@ from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import TOKEN_REVIEWS
+from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.names import AUDIENCE
 from mcp_agentspawn.core.ports import Account
 
 KNOWN_SECONDS = 10.0
 MOST_ANSWERS = 4096
+MOST_FAMILIAR = 1024
 MOST_CHARACTERS = 16_384
+REVIEWS_AT_A_TIME = 8
+MOST_WAITING = 256
 ACCOUNT_PREFIX = "system:serviceaccount:"
 BOUND_PREFIX = "authentication.kubernetes.io/"
 
@@ -34,12 +41,26 @@ class KubernetesTokens:
         self._client = client
         self._legacy_accounts = frozenset(legacy_accounts)
         self._answers = Answers[bytes, Account | None](KNOWN_SECONDS, MOST_ANSWERS, clock)
+        self._familiar = OrderedDict[bytes, None]()
+        self._lanes = {known: _Lane(REVIEWS_AT_A_TIME, MOST_WAITING) for known in (False, True)}
 
     async def caller(self, token: str) -> Account | None:
         """See `core.ports.Tokens.caller`."""
         if not token or len(token) > MOST_CHARACTERS or not (token.isascii() and token.isprintable()):
             return None
-        return await self._answers.get(sha256(token.encode()).digest(), lambda: self._judge(token))
+        digest = sha256(token.encode()).digest()
+        return await self._answers.get(digest, lambda: self._judge_in_lane(digest, token))
+
+    async def _judge_in_lane(self, digest: bytes, token: str) -> Account | None:
+        """Whoever makes tokens up keeps neither those waiting whose token was good before, nor any other request."""
+        async with self._lanes[digest in self._familiar].place():
+            account = await self._judge(token)
+        self._familiar.pop(digest, None)
+        if account is not None:
+            self._familiar[digest] = None
+            if len(self._familiar) > MOST_FAMILIAR:
+                self._familiar.popitem(last=False)
+        return account
 
     async def _judge(self, token: str) -> Account | None:
         ours = await self._review(token, {"audiences": [AUDIENCE]})
@@ -59,6 +80,26 @@ class KubernetesTokens:
         review = TOKEN_REVIEWS.object({}, spec={"token": token, **asked})
         answer = await self._client.request("POST", TOKEN_REVIEWS.collection(), review, as_=SERVER, asks=True)
         return read(_authenticated, answer)
+
+
+class _Lane:
+    """So many reviews at a time, and so many more that wait."""
+
+    def __init__(self, at_a_time: int, most_waiting: int) -> None:
+        self._free = asyncio.Semaphore(at_a_time)
+        self._left = at_a_time + most_waiting
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Wait for one. Raises Unavailable when too many wait already."""
+        if not self._left:
+            raise Unavailable("Too many credentials are to be reviewed.")
+        self._left -= 1
+        try:
+            async with self._free:
+                yield
+        finally:
+            self._left += 1
 
 
 def _authenticated(answer: Mapping[str, Any]) -> Mapping[str, Any] | None:

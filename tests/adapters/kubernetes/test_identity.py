@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens
+from mcp_agentspawn.adapters.kubernetes.client import Client, Sends
+from mcp_agentspawn.adapters.kubernetes.identity import (
+    MOST_FAMILIAR,
+    MOST_WAITING,
+    REVIEWS_AT_A_TIME,
+    KubernetesTokens,
+)
+from mcp_agentspawn.adapters.kubernetes.principals import Call
+from mcp_agentspawn.adapters.kubernetes.transport import Answer
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.ports import Account
 from tests.adapters.kubernetes.fake_api import Scripted
@@ -152,3 +160,52 @@ async def test_what_can_be_no_token_is_not_asked_about(token: str) -> None:
 
     assert await KubernetesTokens(wire.client(), LISTED).caller(token) is None
     assert wire.calls == []
+
+
+class Holding(Sends):
+    """An API server that holds back every review of a made-up token until it is told."""
+
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+        self.held = 0
+
+    async def send(self, call: Call) -> Answer:
+        status = yes(audiences=["agentspawn"])
+        if b"made-up" in (call.body or b""):
+            self.held += 1
+            await self.may_answer.wait()
+            status = NO
+        return Answer(201, json.dumps({"status": status}).encode(), retry_after=False)
+
+
+async def test_made_up_tokens_keep_nobody_waiting_whose_token_was_good_before() -> None:
+    wire, now = Holding(), [0.0]
+    tokens = KubernetesTokens(Client(wire), clock=lambda: now[0])
+    good = await tokens.caller("good")
+    flood = [asyncio.create_task(tokens.caller(f"made-up-{number}")) for number in range(400)]
+    await asyncio.sleep(0)
+    now[0] = 60
+    async with asyncio.timeout(5):
+        again = await tokens.caller("good")
+    held = wire.held
+    wire.may_answer.set()
+    said = await asyncio.gather(*flood, return_exceptions=True)
+
+    assert good == again == Account("agents", "orchestrator", "1")
+    assert held == REVIEWS_AT_A_TIME
+    assert said.count(None) == REVIEWS_AT_A_TIME + MOST_WAITING
+    assert all(isinstance(answer, Unavailable) for answer in said if answer is not None)
+    assert await tokens.caller("newcomer") == good
+
+
+async def test_good_tokens_are_remembered_in_bounds_and_a_revoked_one_no_longer() -> None:
+    statuses = [yes(audiences=["agentspawn"])] * (MOST_FAMILIAR + 1) + [NO]
+    now = [0.0]
+    tokens = KubernetesTokens(reviewing(*statuses).client(), clock=lambda: now[0])
+    for number in range(MOST_FAMILIAR + 1):
+        await tokens.caller(f"token-{number}")
+    assert len(tokens._familiar) == MOST_FAMILIAR
+    now[0] = 60
+
+    assert await tokens.caller(f"token-{MOST_FAMILIAR}") is None
+    assert len(tokens._familiar) == MOST_FAMILIAR - 1
