@@ -39,6 +39,9 @@ async def run(binaries: Binaries, files: list[Path]) -> None:
 def main() -> None:
     """Start, and end with 0 after Ctrl-C, 3 when there is no control plane to be had."""
     arguments = sys.argv[1:]
+    if {"--help", "-h"} & set(arguments):
+        sys.stdout.write(__doc__ or "")
+        return
     try:
         binaries = find_or_build()
         if arguments == [BINARIES_ONLY]:
@@ -48,6 +51,9 @@ def main() -> None:
     except (ControlPlaneUnavailable, ControlPlaneFailed, InstallFailed) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(3)
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted. What Go has compiled is kept: the next build goes on from there.\n")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

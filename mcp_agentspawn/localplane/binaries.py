@@ -11,11 +11,12 @@ from mcp_agentspawn.localplane.errors import ControlPlaneUnavailable
 
 CHECKOUT = Path(__file__).parents[2]
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
+COMMAND = Path(sys.executable).with_name("agentspawn")
 WAYS_OUT = (
     "Ways out: install Go {go} or newer (https://go.dev/dl), and it builds them once; "
     f"or set {ASSETS_VARIABLE} to a folder that has etcd, kube-apiserver and kube-controller-manager; "
-    "or do without a control plane: agentspawn serve --memory"
-).format(go=build.GO_VERSION)
+    "or do without a control plane: {command} serve --memory"
+).format(go=build.GO_VERSION, command=COMMAND)
 
 Report = Callable[[str], None]
 

@@ -86,7 +86,7 @@ def _run(command: Sequence[str], source: Path, log: Path, group: int, report: Re
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | SETTINGS,
+            env=os.environ | SETTINGS | {"GOTMPDIR": str(log.parent)},  # go that is killed leaves it behind
             process_group=group,
         )
     try:

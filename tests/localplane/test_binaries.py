@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcp_agentspawn.localplane import ControlPlaneUnavailable, build, find_or_build
+from mcp_agentspawn.localplane import __main__ as command
 from mcp_agentspawn.localplane.binaries import CHECKOUT
 from tests.localplane.waiting import processes_of, until_now
 
@@ -201,6 +202,23 @@ def test_an_interrupted_build_leaves_nothing(root: Path, go: Go, number: signal.
         os.killpg(builder.pid, number)
         builder.communicate(timeout=30)
     until_now(lambda: processes_of(root) == [] and cached(root) == [] and leftovers(root) == [])
+
+
+def test_what_go_itself_would_leave_lies_in_the_folder_that_goes(root: Path, go: Go) -> None:
+    go('case "$GOTMPDIR" in *.building-*) ;; *) exit 1 ;; esac')
+    find_or_build(root)
+    assert (cached(root), leftovers(root)) == (PROGRAMS, [])
+
+
+def test_ctrl_c_while_building_is_an_exit_code_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "find_or_build", interrupted)
+    monkeypatch.setattr(sys, "argv", ["localplane", command.BINARIES_ONLY])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 130
 
 
 def test_what_a_crash_left_is_removed_by_the_next_build(root: Path, go: Go) -> None:
