@@ -53,7 +53,8 @@ $(KAGENT): requirements/kagent.txt
 
 $(NODE): dev/node/package.json dev/node/package-lock.json dev/node/.npmrc
 	@if ! command -v npm >/dev/null; then \
-	  echo "npm is not on PATH: the tests with MCP Inspector and the conformance suite are skipped"; test -z "$$CI"; \
+	  echo "npm is not on PATH: the tests with MCP Inspector and the conformance suite are skipped"; \
+	  test -z "$$CI" || { echo "CI is set, and there nothing is skipped: install npm"; exit 1; }; \
 	else \
 	  echo "Installing MCP Inspector and the conformance suite in .cache/node, for the tests" && \
 	  rm -rf .cache/node && mkdir -p .cache/node && cp dev/node/package.json dev/node/package-lock.json dev/node/.npmrc .cache/node/ && \

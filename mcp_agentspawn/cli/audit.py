@@ -93,7 +93,8 @@ def _print(file: Path, report: Report) -> None:
 
 
 def _line(file: Path, remark: Remark, kind: str = "") -> str:
-    return f"{file}:{remark.line}: {kind}{remark.code}: {remark.what}"
+    where = f"{file}:{remark.line}" if remark.line else str(file)
+    return f"{where}: {kind}{remark.code}: {remark.what}"
 
 
 def _count(number: int, noun: str) -> str:

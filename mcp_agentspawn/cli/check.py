@@ -62,7 +62,7 @@ def _unrendered(templates: Folder[Template], sample: RenderSample) -> Iterator[P
 FOLDER = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Name every mistake in templates and policies.")
 @click.option("--policies", type=FOLDER, default=Path("policies"), show_default=True, help="The folder of policies.")
 @click.option("--templates", type=FOLDER, default=Path("templates"), show_default=True, help="The folder of templates.")
 def check(policies: Path, templates: Path) -> None:

@@ -5,9 +5,9 @@ import click
 from mcp_agentspawn.cli.manifests import TEMPLATES, render
 
 
-@click.command()
+@click.command(short_help="Print what onboards one orchestrator.")
 @click.option("--root", required=True, metavar="NAMESPACE/ACCOUNT", help="The orchestrator's service account.")
-@click.option("--namespace", required=True, help="Where its subagents will live.")
+@click.option("--namespace", required=True, help="Where its subagents will live: subagents, or one of its own.")
 @click.option("--template", "templates", multiple=True, help=f"A template it may use; default: {', '.join(TEMPLATES)}.")
 @click.option("--before-1-36", is_flag=True, help="For clusters without constrained impersonation (KEP-5284).")
 def manifests(root: str, namespace: str, templates: tuple[str, ...], before_1_36: bool) -> None:  # noqa: FBT001 - click passes flags so

@@ -63,7 +63,7 @@ def test_findings_are_1_and_one_line_each_with_file_and_line(tmp_path: Path) -> 
     assert result.exit_code == 1
     first, note, last = result.stdout.splitlines()
     assert first.startswith(f"{path}:3: gap: ")
-    assert note.startswith(f"{path}:0: note: tail_unchecked: ")
+    assert note.startswith(f"{path}: note: tail_unchecked: ")
     assert last.endswith("1 finding, tail unchecked")
 
 

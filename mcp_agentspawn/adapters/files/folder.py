@@ -14,7 +14,7 @@ from mcp_agentspawn.adapters.files.strict_yaml import Document, NotYaml, read_ya
 
 MOST_BYTES = 256 * 1024
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}\Z")
-NAME_RULE = "a file's name is its thing's name: a letter, then up to 19 letters, digits or dashes, all lower case"
+NAME_RULE = "the file's name names what it holds: a letter, then up to 19 letters, digits or dashes, all lower case"
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -68,7 +68,7 @@ def _in_cluster() -> Credentials:
 
 async def _from_file(path: str) -> Credentials:
     if not _exists(path):
-        raise ConfigError([f"{path}: no such kubeconfig"])
+        raise ConfigError([f"{path}: no such kubeconfig (--kubeconfig or KUBECONFIG names another)"])
     configuration = Configuration()
     try:
         loader = await config.load_kube_config(path, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call] # the library is untyped

@@ -28,7 +28,7 @@ LOG_LEVEL = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Run everything on this machine until Ctrl-C.")
 @click.option("--ready-file", type=READY_FILE, help="Where to write, as JSON, what is where, once it is ready.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The server's port; default any that is free.")
 @click.option("--spawn", "tell", is_flag=True, help="Spawn one subagent, step by step, and leave it live.")
@@ -47,7 +47,7 @@ def dev(ready_file: Path | None, port: int, tell: bool, log_level: str) -> None:
     run_until_stopped(_dev(binaries, port, ready_file, tell=tell))
 
 
-@click.command()
+@click.command(short_help="Show one spawn, confirmed step by step.")
 @LOG_LEVEL
 def demo(log_level: str) -> None:
     """Show one spawn from search to retirement, and exit with 0 only when the API server confirms every step."""
@@ -116,7 +116,7 @@ async def _told(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld]:
         try:
             yield world
         finally:
-            click.echo("\nStopping; nothing of it is left.")
+            click.echo("\nStopping; nothing of it will be left.")
 
 
 async def _while_alive(world: LocalWorld, work: Coroutine[Any, Any, None]) -> None:
@@ -136,13 +136,13 @@ def _how_to_go_on(world: LocalWorld) -> str:
     header = f'--header "X-Agentspawn-Token: $(cat {world.cluster.credentials.callers["orchestrator"]})"'
     call = "--method tools/call --tool-name list_subagents"
     return (
-        f"\nCall it from MCP Inspector, in the protocol's first era and in the one of 2026:\n"
+        f"\nCall it from MCP Inspector (Node 22 or newer), in the protocol's legacy era and in its modern one:\n"
         f"  {inspector} {call} {header}\n"
         f"  {inspector} --protocol-era modern {call} {header}\n"
         f"\nLook at the cluster as its administrator:\n"
         f"  export KUBECONFIG={world.kubeconfig}\n"
         f"  kubectl get agents,subagentproposals,spawnledgers --all-namespaces\n"
         f"\nThe audit log: {world.audit_file}\n"
-        f"  agentspawn audit verify {world.audit_file} --kubeconfig {world.kubeconfig}\n"
+        f"  {sys.argv[0]} audit verify {world.audit_file} --kubeconfig {world.kubeconfig}\n"
         f"\nCtrl-C ends it and leaves nothing behind."
     )
