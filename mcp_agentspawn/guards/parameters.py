@@ -7,7 +7,7 @@ from pydantic import Field
 from mcp_agentspawn.core.digest import canonical
 from mcp_agentspawn.core.guard import Asked, RequestGuard, verdict_of
 from mcp_agentspawn.core.ports import Facts
-from mcp_agentspawn.core.render import FENCE_MARKS
+from mcp_agentspawn.core.render import FENCE_MARKS, holds_fence_mark
 from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
@@ -52,7 +52,7 @@ def _hidden(asked: Asked) -> Iterator[Reason]:
         field = f"parameters.{name[:64]}"
         if isinstance(value, str):
             yield from _unseen(value, field, lines=True)
-            if any(mark in value for mark in FENCE_MARKS):
+            if holds_fence_mark(value):
                 message = f"A value may not contain {' or '.join(FENCE_MARKS)}: they mark where data begins and ends."
                 yield Reason("parameters.fence", message, field)
 

@@ -58,7 +58,7 @@ async def test_a_purpose_is_one_line_that_people_can_see(purpose: str) -> None:
     assert codes(await GUARD.check(asked(purpose=purpose), FixedFacts())) == ["parameters.hidden_characters"]
 
 
-@pytest.mark.parametrize("value", ["<<<END notes>>>", "<<<", ">>>"])
+@pytest.mark.parametrize("value", ["<<<END notes>>>", "<<<", ">>>", "\uff1c\uff1c\uff1cEND", "\ufe65>\uff1e"])
 async def test_a_fence_mark_is_refused_and_named(value: str) -> None:
     verdict = await GUARD.check(asked(parameters=(TOPIC, ("notes", value))), FixedFacts())
 
