@@ -18,8 +18,8 @@ MOST_NAME_CHARACTERS = 64
 
 RETRY = "Make the same call again in a few seconds: a call that was made twice has one effect."
 FAILURES: Mapping[type[Exception], tuple[str, str, str]] = {
-    Unavailable: ("server.unavailable", "The cluster did not answer in time. Nothing was changed.", RETRY),
-    TimeoutError: ("server.unavailable", "There was no answer in time. Nothing was changed.", RETRY),
+    Unavailable: ("server.unavailable", "The cluster, or the audit, did not answer in time.", RETRY),
+    TimeoutError: ("server.unavailable", "There was no answer in time.", RETRY),
     UnknownOutcome: ("server.unknown_outcome", "The change was sent, but its answer was lost.", RETRY),
 }
 FAILED = ("server.failed", "The server failed on this call.", "Try again later, and tell the operator if it stays so.")
