@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.core.names import DEFAULT_HOME, LABEL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.names import DEFAULT_HOME, LABEL, SERVER_ACCOUNT, SYSTEM_NAMESPACE, may_be_home
 
 PREFIX: Final = "AGENTSPAWN_"
 ISSUER: Final = "https://kubernetes.default.svc.cluster.local"
@@ -114,6 +114,8 @@ def _roots(text: str) -> tuple[Root, ...]:
         if match is None:
             raise ValueError(f"{word!r} is not namespace/account or namespace/account@home")
         root = Root(match["namespace"], match["account"], match["home"] or DEFAULT_HOME)
+        if not may_be_home(root.home, root.namespace):
+            raise ValueError(f"{root.name}: subagents can not live in {root.home}, they need a namespace of their own")
         if root.name in roots:
             raise ValueError(f"{root.name} is named twice")
         roots[root.name] = root

@@ -15,7 +15,15 @@ from mcp_agentspawn.cli.tenancy import (
     tenancy,
 )
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.core.names import DEFAULT_HOME, GROUP, LABEL, PROPOSAL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.names import (
+    DEFAULT_HOME,
+    GROUP,
+    LABEL,
+    PROPOSAL,
+    SERVER_ACCOUNT,
+    SYSTEM_NAMESPACE,
+    may_be_home,
+)
 from mcp_agentspawn.server.tools import TOOLS
 
 TEMPLATES = ("researcher", "log-analyst", "verifier")
@@ -114,8 +122,8 @@ def _check(root_namespace: str, root_account: str, namespace: str, templates: Se
             raise ValueError(f"{name!r} is no name of a namespace or a template")
     if not ACCOUNT.match(root_account):
         raise ValueError(f"{root_account!r} is no name of a service account")
-    if namespace in {SYSTEM_NAMESPACE, ORCHESTRATORS, root_namespace}:
-        raise ValueError(f"subagents can not live in {namespace!r}: not beside the server, nor beside orchestrators")
+    if namespace == ORCHESTRATORS or not may_be_home(namespace, root_namespace):
+        raise ValueError(f"subagents can not live in {namespace!r}: they need a namespace of their own")
     if root_namespace in {SYSTEM_NAMESPACE, DEFAULT_HOME}:
         raise ValueError(
             f"an orchestrator can not live in {root_namespace!r}: not beside the server, nor its subagents"

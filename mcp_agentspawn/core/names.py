@@ -5,6 +5,8 @@ VERSION = "v1alpha1"
 SYSTEM_NAMESPACE = "agentspawn-system"
 SERVER_ACCOUNT = "agentspawn"
 DEFAULT_HOME = "subagents"
+NOBODYS_HOME = frozenset({SYSTEM_NAMESPACE, "default", "kagent"})
+"""Namespaces that are somebody else's; those that begin with `kube-` are, too."""
 CANARY = "canary"
 """The account of the built-in root whose virtual user shows that the policies act; no such account is there."""
 AUDIENCE = "agentspawn"
@@ -23,3 +25,9 @@ REQUEST = f"{GROUP}/request"
 LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 SUBDOMAIN = r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?"
 """DNS label and subdomain (RFC 1123): the names of namespaces, and of most other objects."""
+
+
+def may_be_home(namespace: str, root_namespace: str) -> bool:
+    """Whether subagents may live there: a namespace of their own, which the policies close to everyone else."""
+    taken = namespace in NOBODYS_HOME or namespace.startswith("kube-")
+    return not taken and namespace != root_namespace
