@@ -165,7 +165,9 @@ async def _fenced(case: Case) -> bool:
     try:
         await services.proposals.mark(proposal, "lapsed", reason="refused")
     except (Conflict, Missing):
-        return False
+        current = await services.proposals.get(proposal.id)
+        if current is not None and current.phase not in FINAL_PHASES:
+            return False
     standing = await services.agents.get(proposal.home, proposal.id)
     return standing is None or not _ours(proposal, standing)
 

@@ -88,6 +88,23 @@ async def test_a_place_is_not_free_while_an_agent_that_will_be_taken_back_stands
     assert (await setup.world.agents.of_root(ROOT), await held(setup)) == ([], {})
 
 
+async def test_the_last_of_two_refused_attempts_frees_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    made = await proposal(setup)
+
+    async def refused_after_another(*_: object) -> None:
+        stored = await setup.world.proposals.get(made.proposal)
+        assert stored
+        await setup.world.proposals.mark(stored, "lapsed", reason="refused")
+        raise FULL
+
+    monkeypatch.setattr(setup.world.agents, "create", refused_after_another)
+    answer = await try_to_apply(setup, made)
+
+    assert [reason.code for reason in answer.reasons] == ["access.forbidden.quota"]
+    assert await held(setup) == {}
+
+
 async def test_an_agent_that_is_taken_back_keeps_its_place_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = bench()
     made = await proposal(setup)
