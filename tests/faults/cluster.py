@@ -128,7 +128,7 @@ async def _discover(admin: aiohttp.ClientSession) -> None:
 async def _count(admin: aiohttp.ClientSession) -> None:
     """Say that there are no Agents yet, and let there be many: the quota's controller sees a new kind 30 s late."""
     quota = f"/api/v1/namespaces/{HOME}/resourcequotas/agentspawn"
-    hard = {"count/agents.kagent.dev": "400"}
+    hard = {"count/agents.kagent.dev": "10000"}
     await _patch(admin, quota, {"spec": {"hard": hard}})
     await _patch(admin, f"{quota}/status", {"status": {"hard": hard, "used": {"count/agents.kagent.dev": "0"}}})
 
