@@ -88,7 +88,14 @@ def tool_server(name: str, namespace: str = HOME) -> Manifest:
 
 
 def proposal(name: str, namespace: str = SYSTEM) -> Manifest:
-    grant = {"tools": ["web-search/search"], "models": ["m"], "lifetimeSeconds": 3600, "depth": 0}
+    grant = {
+        "tools": ["web-search/search"],
+        "models": ["m"],
+        "lifetimeSeconds": 3600,
+        "depth": 0,
+        "askFirst": ["web-search/search"],
+        "parameters": {"language": "English"},
+    }
     spec = {
         "root": "agents/mallory",
         "parent": "",
@@ -106,20 +113,50 @@ def proposal(name: str, namespace: str = SYSTEM) -> Manifest:
         "expiresAt": "2030-01-01T00:00:00.000000Z",
         "manifest": "{}",
         "grant": grant,
+        "restsOn": {"policy": "sha256:5", "crd": "v1alpha2/1", "parent": ""},
     }
     return named("agentspawn.dev/v1alpha1", "SubagentProposal", name, namespace, spec=spec)
 
 
 def ledger(account: str, namespace: str = SYSTEM, **changes: Any) -> Manifest:
     at = "2030-01-01T00:00:00.000000Z"
+    slot = {"nonce": "n", "request": "sha256:3", "parent": "", "credentials": ["0" * 64]}
     spec = {
         "root": f"agents/{account}",
-        "open": {"sha256:2": {"proposal": "sub-a-1", "until": at}},
-        "live": {"sub-a-2": {"at": at, "nonce": "n", "request": "sha256:3", "parent": ""}},
-        "used": {"sub-a-2": at},
+        "account": "7d5c",
+        "open": {"sha256:2": {"proposal": "sub-a-1", "until": at, "parent": ""}},
+        "live": {"sub-a-2": {**slot, "at": at}},
+        "used": {"sub-a-2": {"at": at, "parent": ""}},
         "changes": [{"at": at, "caller": ""}],
         "spawned": 5,
         "audit": {"agentspawn-0": {"sequence": 7, "hash": "sha256:4"}},
         **changes,
     }
     return named("agentspawn.dev/v1alpha1", "SpawnLedger", f"agents.{account}", namespace, spec=spec)
+
+
+def approval(proposal_id: str, decider: str, suffix: str = "x", **changes: Any) -> Manifest:
+    spec = {
+        "proposal": proposal_id,
+        "proposalUid": "7d5c",
+        "digest": "sha256:3",
+        "decision": "approve",
+        "decider": decider,
+        "reason": "",
+        **changes,
+    }
+    return named("agentspawn.dev/v1alpha1", "SubagentApproval", f"{proposal_id}.{suffix}", SYSTEM, spec=spec)
+
+
+def freeze(name: str = "everywhere", by: str = "", *, frozen: bool = True) -> Manifest:
+    """A freeze by its name: `everywhere`, `namespace.<namespace>` or `root.<namespace>.<account>`."""
+    what, _, whom = name.partition(".")
+    place = whom if what == "namespace" else ""
+    root = whom.replace(".", "/", 1) if what == "root" else ""
+    spec = {"frozen": frozen, "namespace": place, "root": root, "reason": "", "by": by}
+    return named("agentspawn.dev/v1alpha1", "SpawnFreeze", name, SYSTEM, spec=spec)
+
+
+def reset(account: str, by: str, suffix: str = "x", **changes: Any) -> Manifest:
+    spec = {"root": f"agents/{account}", "counts": True, "account": "", "reason": "", "by": by, **changes}
+    return named("agentspawn.dev/v1alpha1", "SpawnReset", f"agents.{account}.{suffix}", SYSTEM, spec=spec)

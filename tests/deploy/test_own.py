@@ -9,6 +9,7 @@ from tests.deploy.objects import fresh_id, ledger, proposal, with_changes
 from tests.deploy.world import Everybody
 
 OWN = "agentspawn-own"
+OPEN = {"proposal": "p", "until": "2030-01-01T00:00:00Z", "parent": ""}
 OUTSIDERS = ["administrator", "operator", "cluster_admin", "kagent"]
 
 
@@ -93,6 +94,11 @@ async def test_a_new_proposal_reads_as_proposed_whatever_it_says(everyone: Every
         {"spec": {"tools": ["web-search/search", "web-search/fetch"]}},
         {"spec": {"grant": {"depth": 1}}},
         {"spec": {"grant": {"models": ["other"]}}},
+        {"spec": {"grant": {"askFirst": []}}},
+        {"spec": {"grant": {"parameters": {"language": "German"}}}},
+        {"spec": {"grant": {"parameters": {"language": None, "languages": "English"}}}},
+        {"spec": {"restsOn": {"policy": "sha256:9"}}},
+        {"spec": {"restsOn": {"parent": "7d5c"}}},
         {"spec": {"expiresAt": "2031-01-01T00:00:00.000000Z"}},
         {"spec": {"digest": "sha256:9"}},
         {"spec": {"manifest": "{ }"}},
@@ -157,6 +163,10 @@ async def test_a_phase_is_one_of_the_list(everyone: Everybody) -> None:
         {"spec.purpose": "x" * 4097},
         {"spec.grant.depth": 3},
         {"spec.grant": {}},
+        {"spec.grant.askFirst": None},
+        {"spec.grant.parameters": None},
+        {"spec.restsOn": None},
+        {"spec.restsOn": {"policy": "", "crd": ""}},
         {"spec": None},
     ],
     ids=lambda changes: str(changes)[:60],
@@ -210,19 +220,36 @@ async def test_the_server_changes_a_ledger_against_the_version_it_read(everyone:
     assert answers[0].body["spec"]["live"] == {}
 
 
+def _ledger_with(**slot: Any) -> Manifest:
+    return with_changes(ledger("z"), {f"spec.live.sub-a-2.{key}": value for key, value in slot.items()})
+
+
 @pytest.mark.parametrize(
     "manifest",
     [
         with_changes(ledger("x"), {"metadata.name": "agents.y"}),
         with_changes(ledger("x.y"), {"spec.root": "agents.x/y"}),
         ledger("z", spawned=-1),
-        ledger("z", live={"sub-a": {"at": "now", "nonce": "n", "request": "r", "parent": ""}}),
-        ledger(
-            "z", open={f"sha256:{number}": {"proposal": "p", "until": "2030-01-01T00:00:00Z"} for number in range(1001)}
-        ),
+        _ledger_with(at="now"),
+        _ledger_with(credentials=["0" * 64] * 9),
+        _ledger_with(credentials=["agentspawn/agents/orchestrator/sub-a/secret"]),
+        _ledger_with(credentials=None),
+        ledger("z", open={f"sha256:{number}": OPEN for number in range(1001)}),
         with_changes(ledger("z"), {"spec.used": None}),
+        with_changes(ledger("z"), {"spec.account": None}),
     ],
-    ids=["not named after its root", "named after two roots", "negative", "no time", "too many", "incomplete"],
+    ids=[
+        "not named after its root",
+        "named after two roots",
+        "negative",
+        "no time",
+        "too many credentials",
+        "a credential itself",
+        "no credentials",
+        "too many",
+        "incomplete",
+        "of no account",
+    ],
 )
 async def test_a_ledger_keeps_its_bounds(everyone: Everybody, manifest: Manifest) -> None:
     assert (await everyone.server.create(manifest)).status == 422
