@@ -10,7 +10,20 @@ from typing import Any, Literal
 
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.model import AgentDescription, Compaction, Lineage, Manifest, Root, Skill, ToolSelection
-from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
+from mcp_agentspawn.core.names import (
+    CREDENTIAL_HEADER,
+    CREDENTIAL_KEY,
+    DEPTH,
+    LIFETIME,
+    PARENT,
+    PROPOSAL,
+    REQUEST,
+    ROOT,
+    SPAWN_SERVER,
+    TEMPLATE,
+    TREE,
+    credential_secret,
+)
 
 COMPACTION_DEFAULTS = {"compactionInterval": 5, "overlapSize": 2}
 
@@ -53,7 +66,7 @@ class KagentAgent:
             "systemMessage": agent.instructions,
             "modelConfig": agent.model,
             "stream": False,
-            "tools": [_tool(selection) for selection in agent.tools],
+            "tools": [_tool(selection, agent.id) for selection in agent.tools],
         }
         if agent.skills:
             declarative["a2aConfig"] = {"skills": [_skill(skill) for skill in agent.skills]}
@@ -74,11 +87,12 @@ def _metadata(agent: AgentDescription) -> dict[str, Any]:
             TEMPLATE: lineage.template,
             LIFETIME: str(int(lineage.lifetime.total_seconds())),
             REQUEST: lineage.request_digest,
+            DEPTH: str(lineage.depth),
         },
     }
 
 
-def _tool(selection: ToolSelection) -> dict[str, Any]:
+def _tool(selection: ToolSelection, agent: str) -> dict[str, Any]:
     server: dict[str, Any] = {
         "apiGroup": "kagent.dev",
         "kind": "RemoteMCPServer",
@@ -87,7 +101,15 @@ def _tool(selection: ToolSelection) -> dict[str, Any]:
     }
     if selection.ask_first:
         server["requireApproval"] = list(selection.ask_first)
+    if selection.server == SPAWN_SERVER:
+        return {"type": "McpServer", "mcpServer": server, "headersFrom": [_credential(agent)]}
     return {"type": "McpServer", "mcpServer": server}
+
+
+def _credential(agent: str) -> dict[str, Any]:
+    """The header by which this server knows the agent again, from a Secret that the agent's own pod reads."""
+    secret = {"type": "Secret", "name": credential_secret(agent), "key": CREDENTIAL_KEY}
+    return {"name": CREDENTIAL_HEADER, "valueFrom": secret}
 
 
 def _skill(skill: Skill) -> dict[str, Any]:
@@ -139,4 +161,5 @@ def _lineage(metadata: Mapping[str, Any]) -> Lineage:
         template=annotations[TEMPLATE],
         request_digest=annotations[REQUEST],
         lifetime=timedelta(seconds=int(annotations[LIFETIME])),
+        depth=int(annotations[DEPTH]),
     )

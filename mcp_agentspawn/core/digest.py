@@ -60,4 +60,6 @@ def grant_document(grant: Grant) -> dict[str, Any]:
         "models": list(grant.models),
         "lifetimeSeconds": int(grant.lifetime.total_seconds()),
         "depth": grant.depth,
+        "askFirst": list(grant.ask_first),
+        "parameters": dict(grant.parameters),
     }

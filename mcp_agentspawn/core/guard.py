@@ -4,13 +4,15 @@ A guard that can not answer refuses: one that raises or takes too long is a deni
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
 
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import AgentDescription, Caller, Manifest, Request
+from mcp_agentspawn.core.model import AgentDescription, Caller, Grant, Manifest, Proposal, Request
 from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.template import Template
@@ -35,7 +37,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What is judged once it is rendered: `agent` is read back from the very `manifest` that will be created."""
+    """What is judged once it is rendered: `agent` is read back from the very `manifest` that will be created.
+
+    `proposal` is what was stored of it; `None` while it is being proposed.
+    """
 
     caller: Caller
     request: Request
@@ -43,6 +48,8 @@ class Rendered:
     id: str
     agent: AgentDescription
     manifest: Manifest
+    grant: Grant
+    proposal: Proposal | None = None
 
 
 class Guard(Strict):
@@ -67,12 +74,37 @@ class ManifestGuard(Guard):
         raise NotImplementedError
 
 
+def _said(most: object) -> object:
+    if most is None:
+        raise ValueError("leave it out, or say how many; nothing is no number")
+    return most
+
+
+SharedCeiling = Annotated[int | None, BeforeValidator(_said), Field(ge=0, le=10_000)]
+"""A ceiling that is another one's where it is left out (`None`); in a file it can not be null."""
+
+
 class LedgerGuard(Guard):
-    """Judges what a root holds and has used; asked once while looking, and again inside the compare-and-swap."""
+    """Judges what a root holds and has used; asked once while looking, and again inside the compare-and-swap.
+
+    `shares` names the ceilings that are another one's where they are left out.
+    """
+
+    shares: ClassVar[Mapping[str, str]] = {}
 
     def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:
         """Say whether the ledger has room for this step."""
         raise NotImplementedError
+
+    def ceiling(self, name: str) -> int:
+        """The most that is allowed under this name."""
+        most = getattr(self, name)
+        return int(getattr(self, self.shares[name]) if most is None else most)
+
+    def passed(self, held: Mapping[str, int]) -> Sequence[str]:
+        """The names of the ceilings that are reached; one that was left out is not named beside the other."""
+        reached = [name for name, count in held.items() if count >= self.ceiling(name)]
+        return [name for name in reached if getattr(self, name) is not None or self.shares[name] not in reached]
 
     async def look(self, step: Step, caller: Caller, facts: Facts) -> Verdict:
         """Judge the ledger as last seen, but never refuse because of an old copy."""

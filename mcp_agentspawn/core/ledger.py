@@ -30,15 +30,28 @@ class Open:
 
     proposal: str
     until: datetime
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A slot that an agent holds or is about to; `nonce` tells this reservation from a later one of the same id."""
+    """A slot that an agent holds or is about to; `nonce` tells this reservation from a later one of the same id.
+
+    `credentials` are the SHA-256 of what each attempt would give the agent as its own credential; one of them it has.
+    """
 
     at: datetime
     nonce: str
     request: str
+    parent: str = ""
+    credentials: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A spawn that counts for a day."""
+
+    at: datetime
     parent: str = ""
 
 
@@ -52,15 +65,19 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """The sets of one root. `open` is keyed by request digest, `live` and `used` by proposal id, `audit` by writer."""
+    """The sets of one root. `open` is keyed by request digest, `live` and `used` by proposal id, `audit` by writer.
+
+    `account` is the uid of the service account whose tree it is; `""` before that is known.
+    """
 
     root: str
     open: Mapping[str, Open] = field(default_factory=dict)
     live: Mapping[str, Live] = field(default_factory=dict)
-    used: Mapping[str, datetime] = field(default_factory=dict)
+    used: Mapping[str, Used] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
     spawned: int = 0
     audit: Mapping[str, Head] = field(default_factory=dict)
+    account: str = ""
 
     def find(self, request_digest: str) -> str:
         """The id that stands for this request, open or live; `""` when there is none."""
@@ -72,14 +89,22 @@ class Ledger:
         """Whether this proposal may still be applied."""
         return any(entry.proposal == proposal for entry in self.open.values())
 
-    def pruned(self, now: datetime) -> "Ledger":
-        """Without what no longer counts: expired proposals, uses older than a day, changes older than a minute."""
+    def pruned(self, now: datetime, since: datetime | None = None) -> "Ledger":
+        """Without what no longer counts: expired proposals, uses older than a day, changes older than a minute.
+
+        Nor do uses and changes before `since`, when a person said that the counts begin anew.
+        """
+        day, minute = (max(since or begin, begin) for begin in (now - SPAWN_WINDOW, now - RATE_WINDOW))
         return replace(
             self,
             open={digest: entry for digest, entry in self.open.items() if entry.until > now},
-            used={id_: at for id_, at in self.used.items() if at > now - SPAWN_WINDOW or id_ in self.live},
-            changes=tuple(change for change in self.changes if change.at > now - RATE_WINDOW),
+            used={id_: use for id_, use in self.used.items() if use.at > day or id_ in self.live},
+            changes=tuple(change for change in self.changes if change.at > minute),
         )
+
+    def claimed(self, account: str) -> "Ledger":
+        """With the service account of this uid as its own; `""` changes nothing."""
+        return replace(self, account=account) if account else self
 
     def opened(self, request_digest: str, entry: Open, change: Change) -> "Ledger":
         """With one more open proposal, counted against the rate."""
@@ -90,7 +115,7 @@ class Ledger:
         return replace(
             self.closed(proposal),
             live={**self.live, proposal: entry},
-            used={**self.used, proposal: entry.at},
+            used={**self.used, proposal: Used(entry.at, entry.parent)},
             changes=(*self.changes, change),
             spawned=self.spawned + 1,
         )

@@ -56,10 +56,14 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The authenticated principal of a tool call: the root itself, or its subagent `agent`."""
+    """The authenticated principal of a tool call: the root itself, or its subagent `agent`.
+
+    `account` is the uid of the root's service account as its credential showed it; `""` for a subagent.
+    """
 
     root: Root
     agent: str = ""
+    account: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,14 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What is stamped on a subagent: whose it is, from which template and request, and for how long."""
+    """What is stamped on a subagent: whose it is, from which template and request, for how long, and its depth left."""
 
     root: Root
     parent: str
     template: str
     request_digest: str
     lifetime: timedelta
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +133,35 @@ class AgentDescription:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a subagent may hold at most."""
+    """What a subagent may hold at most, and with it whatever it spawns.
+
+    `depth`: how many generations it may spawn. `ask_first`: tools that need tool approval. `parameters`: the values
+    that its template marks as narrowing.
+    """
 
     tools: tuple[str, ...]
     models: tuple[str, ...]
     lifetime: timedelta
     depth: int = 0
+    ask_first: tuple[str, ...] = ()
+    parameters: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RestsOn:
+    """What a proposal was judged by: hashes of the policy and of the schema served, and the parent Agent's uid."""
+
+    policy: str = ""
+    crd: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A request for one subagent, rendered, judged and frozen; `id` is the name of the one Agent it can become.
 
-    `manifest` is the canonical JSON that will be created. `version` is the store's, for compare-and-swap.
+    `manifest` is the canonical JSON that will be created. `version` is the store's, for compare-and-swap; `uid` tells
+    it from a namesake.
     """
 
     id: str
@@ -155,10 +176,34 @@ class Proposal:
     expires_at: datetime
     manifest: str
     grant: Grant
+    rests_on: RestsOn = RestsOn()
     phase: Phase = "proposed"
     agent_uid: str = ""
     created_at: datetime | None = None
+    uid: str = ""
     version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's decision on one proposal. `decided_at` is the API server's clock; `None` before it is stored."""
+
+    name: str
+    proposal: str
+    proposal_uid: str
+    digest: str
+    decision: Literal["approve", "deny"]
+    decider: str
+    reason: str = ""
+    decided_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """One subagent above a caller, the caller itself included; `agent` is `None` when its Agent is gone."""
+
+    proposal: Proposal
+    agent: "Subagent | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +219,7 @@ class Subagent:
     request_digest: str
     lifetime: timedelta
     created_at: datetime
+    depth: int = 0
     deleting: bool = False
     ready: bool = False
     manifest: Manifest = field(default_factory=dict)

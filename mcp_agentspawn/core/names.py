@@ -20,7 +20,30 @@ PARENT = f"{GROUP}/parent"
 TEMPLATE = f"{GROUP}/template"
 LIFETIME = f"{GROUP}/lifetime"
 REQUEST = f"{GROUP}/request"
-"""Annotations of a subagent: its root's virtual user, its parent, its template, its seconds, its request digest."""
+DEPTH = f"{GROUP}/depth"
+"""Annotations of a subagent: its root's virtual user, its parent, its template, its seconds, its request digest, and
+how many generations it may spawn itself."""
+
+SPAWN_SERVER = "agentspawn"
+"""The RemoteMCPServer of this server beside the subagents; only a subagent with depth left holds its tools."""
+SPAWN_TOOLS = (
+    "apply_subagent",
+    "get_subagent",
+    "list_subagents",
+    "list_templates",
+    "propose_subagent",
+    "retire_subagent",
+    "search_agents_agentregistry",
+)
+MAKING_TOOLS = frozenset({"apply_subagent", "propose_subagent"})
+"""Whoever offers one of these makes agents, by whatever name it goes."""
+CREDENTIAL_HEADER = "X-Agentspawn-Token"
+MOST_DEPTH = 2
+"""How many generations below a root's subagents there are at most."""
+
+CREDENTIAL_PREFIX = "agentspawn/"
+"""How a subagent's own credential begins: prefix, root, agent, and 256 random bits."""
+CREDENTIAL_KEY = "token"
 
 LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 SUBDOMAIN = r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?"
@@ -31,3 +54,8 @@ def may_be_home(namespace: str, root_namespace: str) -> bool:
     """Whether subagents may live there: a namespace of their own, which the policies close to everyone else."""
     taken = namespace in NOBODYS_HOME or namespace.startswith("kube-")
     return not taken and namespace != root_namespace
+
+
+def credential_secret(agent: str) -> str:
+    """The name of the Secret that holds a subagent's own credential."""
+    return f"{agent}-agentspawn"

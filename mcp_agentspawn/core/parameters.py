@@ -49,10 +49,15 @@ class Keys:
 
 
 class Parameter(Strict):
-    """What every parameter may say."""
+    """What every parameter may say.
+
+    One that `narrows` can only become smaller down a tree: a child's number is at most its parent's, its yes needs
+    its parent's yes, and its text is its parent's.
+    """
 
     title: str = ""
     description: str = ""
+    narrows: bool = False
 
     @field_validator("pattern", check_fields=False)
     @classmethod

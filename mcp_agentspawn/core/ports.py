@@ -9,7 +9,18 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from mcp_agentspawn.core.ledger import Head, Ledger
-from mcp_agentspawn.core.model import AgentDescription, Caller, Manifest, Phase, Proposal, Root, Subagent
+from mcp_agentspawn.core.model import (
+    AgentDescription,
+    Ancestor,
+    Approval,
+    Caller,
+    Manifest,
+    Phase,
+    Proposal,
+    Root,
+    Subagent,
+)
+from mcp_agentspawn.core.switches import Freeze, Reset, Switches
 
 T = TypeVar("T")
 
@@ -132,6 +143,58 @@ class Ledgers(Protocol):
         ...
 
 
+class Approvals(Protocol):
+    """Decisions of people on proposals. They never change; the server lists them and clears old ones away."""
+
+    async def of(self, proposal: str) -> Sequence[Approval]:
+        """All decisions on the proposal of this id, fresh; also those that are about a namesake or other bytes."""
+        ...
+
+    async def all(self) -> Sequence[Approval]:
+        """All decisions on all proposals."""
+        ...
+
+    async def create(self, approval: Approval) -> Approval:
+        """Store a person's decision, with that person's own identity. Raises `Conflict` and `Refused`."""
+        ...
+
+    async def delete(self, approval: Approval) -> None:
+        """Remove it; gone already is success."""
+        ...
+
+
+class Switchboard(Protocol):
+    """The switches that people hold: freezes and resets."""
+
+    async def current(self, *, fresh: bool = False) -> Switches:
+        """All switches, seen at most half a second ago, or as they are now when `fresh`."""
+        ...
+
+    async def set(self, freeze: Freeze) -> None:
+        """Create or replace a freeze, with a person's own identity. Raises `Refused`."""
+        ...
+
+    async def reset(self, reset: Reset) -> Reset:
+        """Store a reset, with a person's own identity. Raises `Conflict` and `Refused`."""
+        ...
+
+    async def forget(self, reset: Reset) -> None:
+        """Remove a reset; gone already is success."""
+        ...
+
+
+class Keyring(Protocol):
+    """The Secrets that hold the own credentials of subagents with depth left. They are never read."""
+
+    async def put(self, home: str, agent: str, token: str) -> None:
+        """Store it for this agent; one that is there already stays as it is. Raises `Refused`."""
+        ...
+
+    async def remove(self, home: str, agent: str) -> None:
+        """Remove the credential of this agent; gone already is success."""
+        ...
+
+
 class Inventory(Protocol):
     """What lies in a namespace of subagents for them to use, and what the cluster accepts."""
 
@@ -148,6 +211,10 @@ class Inventory(Protocol):
 
         Raises `Refused("unserved", …)` when the cluster serves no such kind.
         """
+        ...
+
+    async def schema_hash(self) -> str:
+        """`sha256:` of the schema that `violations` holds manifests against. Raises the same."""
         ...
 
 
@@ -222,7 +289,22 @@ class Facts(Protocol):
         ...
 
     async def ledger(self, caller: Caller, *, fresh: bool = False) -> Ledger:
-        """See `Ledgers.look`, pruned to now."""
+        """See `Ledgers.look`, pruned to now and to what a person reset."""
+        ...
+
+    async def switches(self) -> Switches:
+        """See `Switchboard.current`."""
+        ...
+
+    async def ancestors(self, caller: Caller) -> Sequence[Ancestor]:
+        """The caller's subagent and those above it, nearest first, fresh; none for a root.
+
+        The sequence is cut short where a proposal is missing, and after more generations than there may be.
+        """
+        ...
+
+    async def approvals(self, proposal: str) -> Sequence[Approval]:
+        """See `Approvals.of`."""
         ...
 
     async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:

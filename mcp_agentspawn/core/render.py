@@ -19,6 +19,7 @@ from mcp_agentspawn.core.model import (
     Skill,
     ToolSelection,
 )
+from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.core.parameters import is_free_text
 from mcp_agentspawn.core.placeholders import Placeholder, parse
 from mcp_agentspawn.core.template import Template
@@ -52,7 +53,7 @@ def render(proposal: str, caller: Caller, request: Request, template: Template, 
             for skill in agent.skills
         ),
         compaction=_compaction(template),
-        lineage=Lineage(caller.root, caller.agent, template.name, digest, request.lifetime),
+        lineage=Lineage(caller.root, caller.agent, template.name, digest, request.lifetime, template.depth),
     )
 
 
@@ -61,9 +62,24 @@ def _compaction(template: Template) -> Compaction | None:
     return Compaction(rule.after_tokens, rule.keep_events) if rule else None
 
 
-def grant_of(request: Request) -> Grant:
+def grant_of(request: Request, template: Template) -> Grant:
     """What the subagent of this request may hold at most."""
-    return Grant(tools=request.tools, models=(request.model,), lifetime=request.lifetime)
+    properties = template.parameters.get("properties", {})
+    return Grant(
+        tools=request.tools,
+        models=(request.model,),
+        lifetime=request.lifetime,
+        depth=template.depth,
+        ask_first=tuple(tool for tool in request.tools if _asks_first(tool, template)),
+        parameters={
+            name: value for name, value in request.parameters.items() if properties.get(name, {}).get("narrows", False)
+        },
+    )
+
+
+def _asks_first(tool: str, template: Template) -> bool:
+    server, _, name = tool.partition("/")
+    return server in template.tools and name in template.tools[server].ask_first
 
 
 def fill(text: str, request: Request, template: Template) -> str:
@@ -98,10 +114,11 @@ def _fenced(name: str, value: str) -> str:
 
 def _selections(request: Request, template: Template) -> tuple[ToolSelection, ...]:
     pairs = sorted(tuple(tool.partition("/")[::2]) for tool in request.tools)
-    return tuple(
+    selections = tuple(
         _selection(server, tuple(tool for _, tool in tools), template)
         for server, tools in groupby(pairs, key=lambda pair: pair[0])
     )
+    return (*selections, ToolSelection(SPAWN_SERVER, SPAWN_TOOLS)) if template.depth else selections
 
 
 def _selection(server: str, tools: tuple[str, ...], template: Template) -> ToolSelection:

@@ -24,6 +24,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Risk
+from mcp_agentspawn.core.names import MOST_DEPTH, SPAWN_SERVER
 from mcp_agentspawn.core.parameters import Parameters, ParameterValidator, is_free_text
 from mcp_agentspawn.core.placeholders import placeholders
 from mcp_agentspawn.core.strict import Strict
@@ -34,7 +35,9 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(text: object) -> timedelta:
-    """Read `90s`, `30m`, `4h` or `1d`. Raises `ValueError` for anything else, zero included."""
+    """Read `90s`, `30m`, `4h` or `1d`; what was read already stays. Raises `ValueError` for anything else, zero included."""
+    if isinstance(text, timedelta):
+        return text
     parts = DURATION.match(text) if isinstance(text, str) else None
     if parts is None or int(parts[1]) == 0:
         raise ValueError("a duration is a whole number above 0 and a unit, as in 90s, 30m, 4h or 1d")
@@ -85,13 +88,17 @@ class Lifetime(Strict):
 
 
 class ToolRule(Strict):
-    """Tools of one RemoteMCPServer: what may be held, what is held when nobody says, what needs tool approval."""
+    """Tools of one RemoteMCPServer: what may be held, what is held when nobody says, what needs tool approval.
+
+    Whoever asks for a `sensitive` one raises the risk of the whole proposal.
+    """
 
     allow: Annotated[Names, Field(min_length=1)]
     default: Names = ()
     ask_first: Names = ()
+    sensitive: Names = ()
 
-    @field_validator("default", "ask_first")
+    @field_validator("default", "ask_first", "sensitive")
     @classmethod
     def _allowed(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if unknown := [name for name in names if name not in info.data.get("allow", names)]:
@@ -125,12 +132,16 @@ class AgentText(Strict):
 
 
 class Template(Strict):
-    """One template file. What is not named is not given: no tools, no parameters."""
+    """One template file. What is not named is not given: no tools, no parameters, no depth.
+
+    `depth` is how many generations an agent of this template may spawn itself.
+    """
 
     description: FixedSentence
     keywords: Words = ()
     risk: Risk
     lifetime: Lifetime
+    depth: int = Field(default=0, ge=0, le=MOST_DEPTH)
     parameters: Parameters = Field(default_factory=lambda: {"type": "object", "properties": {}})
     models: Annotated[Names, Field(min_length=1)]
     tools: dict[Name, ToolRule] = Field(default_factory=dict)
@@ -159,12 +170,12 @@ class Template(Strict):
         """Validate a parsed document. Raises pydantic's `ValidationError`."""
         return cls.model_validate(document, context={"name": name})
 
-    @field_validator("risk")
+    @field_validator("tools")
     @classmethod
-    def _no_approvals_yet(cls, risk: Risk) -> Risk:
-        if risk != "low":
-            raise ValueError(f"{risk} needs approval by a person, which this version does not have")
-        return risk
+    def _without_spawning(cls, tools: dict[str, ToolRule]) -> dict[str, ToolRule]:
+        if SPAWN_SERVER in tools:
+            raise ValueError(f"{SPAWN_SERVER} is not named here: depth gives its tools")
+        return tools
 
     @field_validator("agent")
     @classmethod

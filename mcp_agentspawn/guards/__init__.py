@@ -5,10 +5,11 @@ One word per guard: its key in the policy file, its module here, the prefix of i
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 
 from pydantic import Field
 
+from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.guard import (
     Asked,
     Guard,
@@ -25,7 +26,10 @@ from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.verdict import Decision, Finding
 from mcp_agentspawn.guards.access import ClusterAccess
+from mcp_agentspawn.guards.approval import ApprovalGuard
 from mcp_agentspawn.guards.crd import CrdSchema
+from mcp_agentspawn.guards.freeze import FreezeGuard
+from mcp_agentspawn.guards.lineage import LineageGuard
 from mcp_agentspawn.guards.manifest import ManifestInvariants
 from mcp_agentspawn.guards.parameters import ParametersGuard
 from mcp_agentspawn.guards.quota import Quota
@@ -48,13 +52,21 @@ class Policy(Strict):
     """One policy file. A missing section is the strict default, an unknown one an error."""
 
     callers: Callers = Callers()
+    freeze: FreezeGuard = FreezeGuard()
     template: TemplateGuard = TemplateGuard()
     parameters: ParametersGuard = ParametersGuard()
     manifest: ManifestInvariants = ManifestInvariants()
     crd: CrdSchema = CrdSchema()
+    lineage: LineageGuard = LineageGuard()
     rate: ChangeRate = ChangeRate()
     quota: Quota = Quota()
     access: ClusterAccess = ClusterAccess()
+    approval: ApprovalGuard = ApprovalGuard()
+
+    @cached_property
+    def hash(self) -> str:
+        """`sha256:` of everything it says."""
+        return digest_of(self.model_dump(mode="json"))
 
     def guards(self, step: Step) -> Mapping[str, Guard]:
         """The guards that are asked at this step, in order."""

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered, verdict_of
 from mcp_agentspawn.core.model import ToolSelection
+from mcp_agentspawn.core.names import SPAWN_SERVER
 from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.render import MOST_ID_CHARACTERS
 from mcp_agentspawn.core.template import MOST_LIFETIME
 from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
 
 ID = re.compile(r"sub-[a-z]([-a-z0-9]*[a-z0-9])?\Z")
-RESERVED_SERVERS = frozenset({"agentspawn"})
 
 
 class ManifestInvariants(ManifestGuard):
@@ -42,6 +42,8 @@ class ManifestInvariants(ManifestGuard):
 
 def _identity(rendered: Rendered) -> Iterator[Reason]:
     agent, root = rendered.agent, rendered.caller.root
+    if agent.lineage.depth != rendered.grant.depth:
+        yield Reason("manifest.depth", "A subagent is stamped with the depth that it is granted.", "metadata")
     if agent.id != rendered.id or not ID.match(agent.id) or len(agent.id) > MOST_ID_CHARACTERS:
         yield Reason("manifest.name", "A subagent bears the id of its proposal.", "metadata.name")
     if agent.lineage.root != root or agent.lineage.parent != rendered.caller.agent:
@@ -63,8 +65,10 @@ def _model(rendered: Rendered) -> Iterator[Reason]:
 
 
 def _selection(rendered: Rendered, selection: ToolSelection) -> Iterator[Reason]:
+    if selection.server == SPAWN_SERVER and rendered.template.depth > 0:
+        return  # which of its tools, and who may have them, is for lineage to say
     rule = rendered.template.tools.get(selection.server)
-    if rule is None or selection.server in RESERVED_SERVERS:
+    if rule is None:
         yield Reason("manifest.tool_not_allowed", f"The template allows no tools of {selection.server[:64]}.", "tools")
         return
     for tool in selection.tools:

@@ -1,48 +1,63 @@
 """Open proposals, live per parent and per root, and spawned in 24 hours per root: is there room?"""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import ClassVar
 
 from pydantic import Field
 
-from mcp_agentspawn.core.guard import LedgerGuard, Step, verdict_of
+from mcp_agentspawn.core.guard import LedgerGuard, SharedCeiling, Step, verdict_of
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
 
 class Quota(LedgerGuard):
-    """Ceilings; 0 allows none. A proposal takes an open place, an apply takes a live and a daily one."""
+    """Ceilings; 0 allows none. A proposal takes an open place, an apply takes a live and a daily one.
+
+    `open_proposals` are those of one caller, `open_per_root` (`None`: as many) those of all its subagents with it.
+    What is said of a parent holds for the root itself, too; `spawned_per_parent_per_day` of `None` is the root's.
+    """
+
+    shares: ClassVar[Mapping[str, str]] = {
+        "open_per_root": "open_proposals",
+        "spawned_per_parent_per_day": "spawned_per_root_per_day",
+    }
 
     open_proposals: int = Field(default=5, ge=0, le=1_000)
+    open_per_root: SharedCeiling = None
     live_per_parent: int = Field(default=3, ge=0, le=500)
     live_per_root: int = Field(default=10, ge=0, le=500)
+    spawned_per_parent_per_day: SharedCeiling = None
     spawned_per_root_per_day: int = Field(default=30, ge=0, le=1_000)
 
     def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:  # noqa: ARG002 - pruned
         """Deny for every ceiling that this step would pass."""
-        return verdict_of(self._open(ledger) if step == "propose" else self._live(caller, ledger))
-
-    def _open(self, ledger: Ledger) -> list[Reason]:
-        if len(ledger.open) < self.open_proposals:
-            return []
-        message = f"{self.open_proposals} open proposals are allowed. Apply or withdraw one first."
-        return [Reason("quota.open_proposals", message)]
-
-    def _live(self, caller: Caller, ledger: Ledger) -> list[Reason]:
-        own = sum(live.parent == caller.agent for live in ledger.live.values())
-        ceilings = (
-            (
-                "live_per_parent",
-                own,
-                self.live_per_parent,
-                "live subagents of one parent are allowed. Retire one first.",
-            ),
-            ("live_per_root", len(ledger.live), self.live_per_root, "live subagents are allowed. Retire one first."),
-            (
-                "spawned_per_root_per_day",
-                len(ledger.used),
-                self.spawned_per_root_per_day,
-                "spawns in 24 hours are allowed.",
-            ),
+        held = _open(caller, ledger) if step == "propose" else _live(caller, ledger)
+        return verdict_of(
+            [Reason(f"quota.{name}", f"{self.ceiling(name)} {MEANING[name]}") for name in self.passed(held)]
         )
-        return [Reason(f"quota.{name}", f"{most} {text}") for name, held, most, text in ceilings if held >= most]
+
+
+MEANING = {
+    "open_proposals": "open proposals are allowed. Apply or withdraw one first.",
+    "open_per_root": "open proposals are allowed in the whole tree. Apply or withdraw one first.",
+    "live_per_parent": "live subagents of one parent are allowed. Retire one first.",
+    "live_per_root": "live subagents are allowed. Retire one first.",
+    "spawned_per_parent_per_day": "spawns of one parent in 24 hours are allowed.",
+    "spawned_per_root_per_day": "spawns in 24 hours are allowed.",
+}
+
+
+def _open(caller: Caller, ledger: Ledger) -> Mapping[str, int]:
+    own = sum(entry.parent == caller.agent for entry in ledger.open.values())
+    return {"open_proposals": own, "open_per_root": len(ledger.open)}
+
+
+def _live(caller: Caller, ledger: Ledger) -> Mapping[str, int]:
+    return {
+        "live_per_parent": sum(live.parent == caller.agent for live in ledger.live.values()),
+        "live_per_root": len(ledger.live),
+        "spawned_per_parent_per_day": sum(use.parent == caller.agent for use in ledger.used.values()),
+        "spawned_per_root_per_day": len(ledger.used),
+    }

@@ -1,24 +1,37 @@
-"""Too many changes in this window, for this caller?"""
+"""Too many changes in this window, for this caller or for its whole tree?"""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import ClassVar
 
 from pydantic import Field
 
-from mcp_agentspawn.core.guard import LedgerGuard, Step, verdict_of
+from mcp_agentspawn.core.guard import LedgerGuard, SharedCeiling, Step, verdict_of
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
 
 class ChangeRate(LedgerGuard):
-    """Changes are new proposals and applies; retiring never counts. 0 allows none."""
+    """Changes are new proposals and applies; retiring never counts. 0 allows none.
+
+    `changes_per_minute` are those of one caller, `changes_per_minute_per_root` (`None`: as many) those of the tree.
+    """
+
+    shares: ClassVar[Mapping[str, str]] = {"changes_per_minute_per_root": "changes_per_minute"}
 
     changes_per_minute: int = Field(default=10, ge=0, le=10_000)
+    changes_per_minute_per_root: SharedCeiling = None
 
     def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:  # noqa: ARG002 - pruned
-        """Deny when the window is full."""
-        recent = [change for change in ledger.changes if change.caller == caller.agent]
-        if len(recent) < self.changes_per_minute:
-            return verdict_of([])
-        message = f"{self.changes_per_minute} changes a minute are allowed. Wait a minute and try again."
-        return verdict_of([Reason("rate.changes_per_minute", message)])
+        """Deny when a window is full."""
+        made = {
+            "changes_per_minute": sum(change.caller == caller.agent for change in ledger.changes),
+            "changes_per_minute_per_root": len(ledger.changes),
+        }
+        return verdict_of([_reason(name, self.ceiling(name)) for name in self.passed(made)])
+
+
+def _reason(name: str, most: int) -> Reason:
+    where = " in the whole tree" if name.endswith("per_root") else ""
+    return Reason(f"rate.{name}", f"{most} changes a minute are allowed{where}. Wait a minute and try again.")

@@ -105,6 +105,17 @@ class Applied(Answer):
     agent_expires_at: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending(Answer):
+    """Answer of `apply_subagent` while people are to approve the proposal; nothing was changed."""
+
+    proposal: str
+    digest: str
+    risk: Risk
+    phase: Phase
+    proposal_expires_at: str
+
+
 @dataclass(frozen=True, kw_only=True)  # no slots: `Found` inherits from it and from `Answer`
 class Entry:
     """One subagent, or an open proposal (then `digest` and `proposal_expires_at` say how to apply it)."""

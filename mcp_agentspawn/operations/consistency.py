@@ -9,7 +9,6 @@ from typing import Literal
 from mcp_agentspawn.core.names import LABEL, SUBDOMAIN
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.guards.manifest import RESERVED_SERVERS
 
 OBJECT_NAME = re.compile(rf"{SUBDOMAIN}\Z")
 ACCOUNT = re.compile(rf"{LABEL}/{SUBDOMAIN}\Z")
@@ -62,8 +61,6 @@ def _of_template(name: str, template: Template, policies: Mapping[str, Policy]) 
     for server in template.tools:
         if not OBJECT_NAME.match(server):
             yield Misfit("template", name, ("tools", server), "no RemoteMCPServer can have this name")
-        elif server in RESERVED_SERVERS:
-            yield Misfit("template", name, ("tools", server), "this server is never given to a subagent")
 
 
 def _of_policy(name: str, policy: Policy, templates: Mapping[str, Template]) -> Iterator[Misfit]:
@@ -75,6 +72,9 @@ def _of_policy(name: str, policy: Policy, templates: Mapping[str, Template]) -> 
         if allowed not in templates:
             yield Misfit("policy", name, path, "there is no such template")
             continue
+        if templates[allowed].depth > policy.lineage.most_depth:
+            message = f"the template asks for depth {templates[allowed].depth}, and lineage.most_depth is less"
+            yield Misfit("policy", name, path, message)
         tools = sum(len(rule.default) for rule in templates[allowed].tools.values())
         if tools > policy.manifest.most_tools:
             message = (

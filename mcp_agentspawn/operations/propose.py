@@ -8,13 +8,15 @@ from mcp_agentspawn.core.digest import canonical, proposal_digest, request_diges
 from mcp_agentspawn.core.errors import Conflict, Refused
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
-from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal
-from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, RestsOn
+from mcp_agentspawn.core.ports import Facts, Record
 from mcp_agentspawn.core.render import grant_of, proposal_id, render
 from mcp_agentspawn.core.request import Ask, resolve
+from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
-from mcp_agentspawn.core.verdict import Decision, Reason
+from mcp_agentspawn.core.verdict import Decision, Outcome, Reason
 from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations import places
 from mcp_agentspawn.operations.answers import Proposed, Refusal
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse, refuse_by
 from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME, Services
@@ -27,7 +29,10 @@ NO_REGISTRY = Reason(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request on its way: who asks, under which policy, and the digest that finds it again."""
+    """One request on its way: who asks, under which policy, and the digest that finds it again.
+
+    `since` is when this root's counts began anew.
+    """
 
     services: Services
     caller: Caller
@@ -36,6 +41,7 @@ class Case:
     template: Template
     digest: str
     now: datetime
+    since: datetime | None
 
 
 async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Refusal:
@@ -52,7 +58,8 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
     if decision.outcome != "allowed" or asked.template is None:
         return await refuse_by(services, caller, "propose_subagent", decision)
     digest = request_digest(caller, asked.request, asked.template.hash)
-    return await _find_or_make(Case(services, caller, policy, asked, asked.template, digest, facts.now))
+    since = (await facts.switches()).counts_since(caller.root.name)
+    return await _find_or_make(Case(services, caller, policy, asked, asked.template, digest, facts.now, since))
 
 
 async def _find_or_make(case: Case) -> Proposed | Refusal:
@@ -64,10 +71,10 @@ async def _find_or_make(case: Case) -> Proposed | Refusal:
     if stored is not None:
         return proposed(stored)
     rendered = _rendered(case, known or proposal_id(case.template.name, case.services.suffix()))
-    questions = case.policy.once_rendered(rendered, case.services.facts(), "propose", reserved=bool(known))
-    decision = await decide(questions)
-    if decision.outcome == "allowed":
-        return await _open(case, rendered)
+    facts = case.services.facts()
+    decision = await decide(case.policy.once_rendered(rendered, facts, "propose", reserved=bool(known)))
+    if decision.outcome != "denied":
+        return await _open(case, rendered, await _rests_on(case, facts), decision.outcome)
     known = await _known(case, fresh=True)
     if known and (stored := await case.services.proposals.get(known)):
         return proposed(stored)
@@ -77,12 +84,13 @@ async def _find_or_make(case: Case) -> Proposed | Refusal:
 
 async def _known(case: Case, *, fresh: bool) -> str:
     ledger = await case.services.ledgers.look(case.caller.root.name, fresh=fresh)
-    return ledger.pruned(case.now).find(case.digest)
+    return ledger.pruned(case.now, case.since).find(case.digest)
 
 
 async def _freed(case: Case, ended: Proposal) -> str:
     """Free the place of a withdrawn proposal whose withdrawer did not come to it; there is no id for it then."""
-    await case.services.ledgers.change(case.caller.root.name, lambda ledger: (ledger.closed(ended.id), None))
+    head = await case.services.audit.write(_record("proposal.closed", ended, case.caller))
+    await places.close(case.services, case.caller.root.name, ended.id, head)
     return ""
 
 
@@ -90,39 +98,47 @@ def _rendered(case: Case, id_: str) -> Rendered:
     request = case.asked.request
     kind = case.services.kind
     manifest = kind.manifest(render(id_, case.caller, request, case.template, case.digest))
-    return Rendered(case.caller, request, case.template, id_, kind.read(manifest), manifest)
+    grant = grant_of(request, case.template)
+    return Rendered(case.caller, request, case.template, id_, kind.read(manifest), manifest, grant)
 
 
-async def _open(case: Case, rendered: Rendered) -> Proposed | Refusal:
+async def _rests_on(case: Case, facts: Facts) -> RestsOn:
+    above = await facts.ancestors(case.caller)
+    parent = above[0].agent.uid if above and above[0].agent else ""
+    return RestsOn(case.policy.hash, await case.services.inventory.schema_hash(), parent)
+
+
+async def _open(case: Case, rendered: Rendered, rests_on: RestsOn, outcome: Outcome) -> Proposed | Refusal:
     services, caller = case.services, case.caller
-    proposal = _proposal(case, rendered)
+    proposal = _proposal(case, rendered, rests_on)
     head = await services.audit.write(_record("proposal.intent", proposal, caller))
     place = await services.ledgers.change(caller.root.name, partial(_take, case, proposal, head))
     if isinstance(place, Decision):
         return await refuse_by(services, caller, "propose_subagent", place, subject=proposal.id)
     if place != proposal.id:
-        proposal = _proposal(case, _rendered(case, place))
+        proposal = _proposal(case, _rendered(case, place), rests_on)
     try:
         stored = await _store(services, proposal)
     except Refused as refusal:
-        await services.ledgers.change(caller.root.name, lambda ledger: (ledger.closed(proposal.id), None))
+        await places.close(services, caller.root.name, proposal.id, head)
         reason = Reason(f"proposal.{refusal.code}", "The cluster did not store the proposal.")
         return await refuse(
             services, caller, "propose_subagent", (reason,), subject=proposal.id, detail=refusal.message
         )
-    services.later.start(services.audit.write(_record("proposal.outcome", stored, caller, outcome="allowed")))
+    services.later.start(services.audit.write(_record("proposal.outcome", stored, caller, outcome=outcome)))
     return proposed(stored)
 
 
 def _take(case: Case, proposal: Proposal, head: Head, ledger: Ledger) -> tuple[Ledger, str | Decision]:
-    pruned = ledger.pruned(case.now)
+    pruned = ledger.pruned(case.now, case.since)
     if known := pruned.find(case.digest):
         return ledger, known
     room = case.policy.room("propose", case.caller, pruned, case.now)
     if room.outcome != "allowed":
         return ledger, room
-    entry, change = Open(proposal.id, proposal.expires_at), Change(case.now, case.caller.agent)
-    return pruned.opened(case.digest, entry, change).anchored(head), proposal.id
+    caller = case.caller
+    entry, change = Open(proposal.id, proposal.expires_at, caller.agent), Change(case.now, caller.agent)
+    return pruned.opened(case.digest, entry, change).claimed(caller.account).anchored(head), proposal.id
 
 
 async def _store(services: Services, proposal: Proposal) -> Proposal:
@@ -135,8 +151,10 @@ async def _store(services: Services, proposal: Proposal) -> Proposal:
         return stored
 
 
-def _proposal(case: Case, rendered: Rendered) -> Proposal:
-    grant, manifest = grant_of(case.asked.request), canonical(rendered.manifest)
+def _proposal(case: Case, rendered: Rendered, rests_on: RestsOn) -> Proposal:
+    manifest = canonical(rendered.manifest)
+    risk = case.policy.approval.risk(case.template, case.asked.request)
+    waits = case.policy.approval.wait if PEOPLE[risk] else PROPOSAL_LIFETIME
     return Proposal(
         id=rendered.id,
         root=case.caller.root.name,
@@ -145,11 +163,12 @@ def _proposal(case: Case, rendered: Rendered) -> Proposal:
         request=case.asked.request,
         template_hash=case.template.hash,
         request_digest=case.digest,
-        digest=proposal_digest(manifest, grant),
-        risk=case.template.risk,
-        expires_at=case.now + PROPOSAL_LIFETIME,
+        digest=proposal_digest(manifest, rendered.grant),
+        risk=risk,
+        expires_at=case.now + waits,
         manifest=manifest,
-        grant=grant,
+        grant=rendered.grant,
+        rests_on=rests_on,
     )
 
 

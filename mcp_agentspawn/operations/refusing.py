@@ -1,5 +1,7 @@
 """How a refusal is said and recorded: stable codes to the caller and the audit, details to the audit only."""
 
+from collections.abc import Sequence
+
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.verdict import Decision, Outcome, Reason
@@ -11,6 +13,10 @@ NO_POLICY = Reason("policy.none", "No policy, or more than one, is for this call
 NEXT_STEPS = {
     "access": "Ask the platform team: the cluster does not let this caller do it.",
     "agent": "Call list_subagents to see your own subagents.",
+    "approval": "Do not ask again for the same; tell your user that a person decided against it.",
+    "content": "Say it in plain words, without credentials and without instructions to the subagent's model.",
+    "freeze": "Wait until a person allows spawning again; looking and retiring still work.",
+    "lineage": "Ask for less than you hold yourself: fewer tools, a shorter life, a template with less depth.",
     "manifest": "Call list_templates and choose among the models, tools and lifetimes of the template.",
     "parameters": "Correct the named fields and propose again; list_templates shows what the template takes.",
     "policy": "Ask the platform team to add a policy for this caller.",
@@ -41,10 +47,20 @@ async def refuse(
     return Refusal(outcome=outcome, reasons=reasons, next_step=_next_step(codes))
 
 
-async def refuse_by(services: Services, caller: Caller, tool: str, decision: Decision, *, subject: str = "") -> Refusal:
-    """Record and say what the chain decided."""
+async def refuse_by(
+    services: Services,
+    caller: Caller,
+    tool: str,
+    decision: Decision,
+    *,
+    subject: str = "",
+    outcome: Outcome = "denied",
+    more: Sequence[Reason] = (),
+) -> Refusal:
+    """Record and say what the chain decided, and what `more` there is to know about it."""
     detail = "; ".join(finding.detail for finding in decision.findings if finding.detail)
-    return await refuse(services, caller, tool, decision.reasons, subject=subject, detail=detail)
+    reasons = (*decision.reasons, *more)
+    return await refuse(services, caller, tool, reasons, outcome=outcome, subject=subject, detail=detail)
 
 
 def _next_step(codes: tuple[str, ...]) -> str:

@@ -8,6 +8,7 @@ from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason
+from mcp_agentspawn.operations import places
 from mcp_agentspawn.operations.answers import Refusal, Retired
 from mcp_agentspawn.operations.refusing import refuse
 from mcp_agentspawn.operations.services import Services
@@ -32,7 +33,7 @@ async def retire(services: Services, caller: Caller, agent: str, reason: str = "
     if stored.phase == "proposed":
         return await _withdraw(services, caller, stored, reason)
     head = await services.audit.write(_record("retire.intent", caller, agent, uid=stored.agent_uid))
-    return await _freed(services, caller, agent, reason, head)
+    return await _freed(services, caller, agent, reason, head, stored.grant.depth)
 
 
 async def _withdraw(services: Services, caller: Caller, stored: Proposal, reason: str) -> Retired | Refusal:
@@ -45,7 +46,7 @@ async def _withdraw(services: Services, caller: Caller, stored: Proposal, reason
     standing = await services.agents.get(stored.home, stored.id)
     if standing is not None:
         return await _delete(services, caller, standing, reason)
-    await services.ledgers.change(caller.root.name, lambda ledger: (ledger.closed(stored.id).anchored(head), None))
+    await places.close(services, caller.root.name, stored.id, head)
     services.later.start(services.audit.write(_record("retire.outcome", caller, stored.id, outcome="lapsed")))
     return Retired(agent=stored.id, phase="lapsed", retired=(stored.id,), next_step="The proposal is withdrawn.")
 
@@ -58,7 +59,7 @@ async def _delete(services: Services, caller: Caller, agent: Subagent, reason: s
         said = Reason(f"access.{refusal.code}", refusal.message)
         return await refuse(services, caller, "retire_subagent", (said,), subject=agent.id)
     if gone or await _is_gone(services, agent):
-        return await _freed(services, caller, agent.id, reason, head)
+        return await _freed(services, caller, agent.id, reason, head, agent.depth)
     await services.audit.write(_record("retire.outcome", caller, agent.id, outcome="retiring"))
     again = "It is on its way out and still counts. Call retire_subagent again in a few seconds."
     return Retired(agent=agent.id, phase="retiring", not_yet=(agent.id,), next_step=again)
@@ -74,8 +75,8 @@ async def _is_gone(services: Services, agent: Subagent) -> bool:
     return False
 
 
-async def _freed(services: Services, caller: Caller, id_: str, reason: str, head: Head) -> Retired:
-    await services.ledgers.change(caller.root.name, lambda ledger: (ledger.released(id_).anchored(head), None))
+async def _freed(services: Services, caller: Caller, id_: str, reason: str, head: Head, depth: int) -> Retired:
+    await places.release(services, caller.root, id_, head, depth=depth)
     services.later.start(services.audit.write(_record("retire.outcome", caller, id_, outcome="retired")))
     services.later.start(_mark(services, id_, reason))
     return Retired(agent=id_, phase="retired", retired=(id_,), next_step="It is gone, and its place is free.")

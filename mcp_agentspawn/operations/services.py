@@ -9,18 +9,23 @@ from typing import Protocol
 
 from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import Caller, Manifest, Root
+from mcp_agentspawn.core.model import Ancestor, Approval, Caller, Manifest, Root
+from mcp_agentspawn.core.names import MOST_DEPTH
 from mcp_agentspawn.core.ports import (
     Access,
     AgentKind,
     Agents,
+    Approvals,
     Audit,
     Clock,
     Inventory,
+    Keyring,
     Ledgers,
     Proposals,
+    Switchboard,
     Violation,
 )
+from mcp_agentspawn.core.switches import Switches
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 
@@ -86,6 +91,9 @@ class Services:
     agents: Agents
     proposals: Proposals
     ledgers: Ledgers
+    approvals: Approvals
+    switchboard: Switchboard
+    keyring: Keyring
     inventory: Inventory
     access: Access
     audit: Audit
@@ -126,7 +134,28 @@ class LiveFacts:
 
     async def ledger(self, caller: Caller, *, fresh: bool = False) -> Ledger:
         """See `Ledgers.look`, pruned to now."""
-        return (await self.services.ledgers.look(caller.root.name, fresh=fresh)).pruned(self.now)
+        ledger = await self.services.ledgers.look(caller.root.name, fresh=fresh)
+        return ledger.pruned(self.now, (await self.switches()).counts_since(caller.root.name))
+
+    async def switches(self) -> Switches:
+        """See `Switchboard.current`."""
+        return await self.services.switchboard.current()
+
+    async def ancestors(self, caller: Caller) -> Sequence[Ancestor]:
+        """See `core.ports.Facts.ancestors`."""
+        found: list[Ancestor] = []
+        id_ = caller.agent
+        while id_ and len(found) <= MOST_DEPTH:
+            proposal = await self.services.proposals.get(id_)
+            if proposal is None:
+                break
+            found.append(Ancestor(proposal, await self.services.agents.get(caller.root.home, id_)))
+            id_ = proposal.parent
+        return found
+
+    async def approvals(self, proposal: str) -> Sequence[Approval]:
+        """See `Approvals.of`."""
+        return await self.services.approvals.of(proposal)
 
     async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:
         """See `Agents.trial`."""

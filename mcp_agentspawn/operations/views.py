@@ -6,8 +6,10 @@ from typing import Any
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Phase, Proposal, Subagent
 from mcp_agentspawn.core.moments import to_the_second
+from mcp_agentspawn.core.risk import PEOPLE
+from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.answers import Allowance, Applied, Proposed
+from mcp_agentspawn.operations.answers import Allowance, Applied, Pending, Proposed
 
 A2A_PORT = 8080
 
@@ -22,12 +24,12 @@ def phase_of(proposal: Proposal, agent: Subagent | None, *, reserved: bool = Fal
 
 
 def proposed(proposal: Proposal) -> Proposed:
-    """The answer that hands a proposal out."""
-    apply_it = f"Read the manifest, then call apply_subagent with proposal {proposal.id} and this digest."
+    """The answer that hands a proposal out; `pending_approval` when people are asked before it can be applied."""
+    asks = proposal.phase == "proposed" and PEOPLE[proposal.risk] > 0
     return Proposed(
-        next_step=apply_it
-        if proposal.phase == "proposed"
-        else f"It was applied: call get_subagent with {proposal.id}.",
+        outcome="pending_approval" if asks else "allowed",
+        reasons=(_asked(proposal),) if asks else (),
+        next_step=_next_step(proposal, asks=asks),
         proposal=proposal.id,
         digest=proposal.digest,
         risk=proposal.risk,
@@ -35,6 +37,35 @@ def proposed(proposal: Proposal) -> Proposed:
         proposal_expires_at=to_the_second(proposal.expires_at),
         manifest=json.loads(proposal.manifest),
     )
+
+
+def pending(proposal: Proposal, reasons: tuple[Reason, ...]) -> Pending:
+    """The answer while people are waited for."""
+    return Pending(
+        outcome="pending_approval",
+        reasons=reasons,
+        next_step=_next_step(proposal, asks=True),
+        proposal=proposal.id,
+        digest=proposal.digest,
+        risk=proposal.risk,
+        phase=proposal.phase,
+        proposal_expires_at=to_the_second(proposal.expires_at),
+    )
+
+
+def _asked(proposal: Proposal) -> Reason:
+    needed = PEOPLE[proposal.risk]
+    people = "1 person" if needed == 1 else f"{needed} different people"
+    return Reason("approval.waiting", f"{people} must approve this subagent.")
+
+
+def _next_step(proposal: Proposal, *, asks: bool) -> str:
+    if asks:
+        who = f"Tell your user that people must approve {proposal.id} (agentspawn show, agentspawn approve)"
+        return f"{who}; then call apply_subagent with this digest and wait_seconds, until it is decided."
+    if proposal.phase == "proposed":
+        return f"Read the manifest, then call apply_subagent with proposal {proposal.id} and this digest."
+    return f"It was applied: call get_subagent with {proposal.id}."
 
 
 def applied(agent: Subagent) -> Applied:
@@ -78,14 +109,20 @@ def allowance(policy: Policy, caller: Caller, ledger: Ledger) -> Allowance:
     """What is left of the caller's limits; `ledger` is pruned to now."""
     changes = sum(change.caller == caller.agent for change in ledger.changes)
     own = sum(live.parent == caller.agent for live in ledger.live.values())
-    quota = policy.quota
+    opened = sum(entry.parent == caller.agent for entry in ledger.open.values())
+    spawned = sum(use.parent == caller.agent for use in ledger.used.values())
+    quota, rate = policy.quota.ceiling, policy.rate.ceiling
+    made = len(ledger.changes)
     return Allowance(
-        changes_this_minute=_left(policy.rate.changes_per_minute, changes),
-        open_proposals=_left(quota.open_proposals, len(ledger.open)),
-        live_subagents=min(_left(quota.live_per_parent, own), _left(quota.live_per_root, len(ledger.live))),
-        spawns_today=_left(quota.spawned_per_root_per_day, len(ledger.used)),
+        changes_this_minute=_left((rate("changes_per_minute"), changes), (rate("changes_per_minute_per_root"), made)),
+        open_proposals=_left((quota("open_proposals"), opened), (quota("open_per_root"), len(ledger.open))),
+        live_subagents=_left((quota("live_per_parent"), own), (quota("live_per_root"), len(ledger.live))),
+        spawns_today=_left(
+            (quota("spawned_per_parent_per_day"), spawned), (quota("spawned_per_root_per_day"), len(ledger.used))
+        ),
     )
 
 
-def _left(most: int, held: int) -> int:
-    return max(0, most - held)
+def _left(*ceilings: tuple[int, int]) -> int:
+    """What the tightest of these ceilings leaves, each with what is held of it."""
+    return max(0, min(most - held for most, held in ceilings))

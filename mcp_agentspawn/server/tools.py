@@ -15,6 +15,7 @@ from mcp_agentspawn.operations.answers import (
     Found,
     Hits,
     Listing,
+    Pending,
     Proposed,
     Refusal,
     Retired,
@@ -102,15 +103,16 @@ async def apply_subagent(
     caller: Caller,
     proposal: ProposalId,
     digest: Digest,
-    wait_seconds: Wait = 0,  # noqa: ARG001 - no template asks for a person yet, so there is nothing to wait for
-) -> Applied | Refusal:
+    wait_seconds: Wait = 0,
+) -> Applied | Pending | Refusal:
     """Create the one subagent of a proposal.
 
     It is judged again first, by the rules of this moment. Returns the `agent` id, its `uid`, its `phase`, its `a2a_url`
     and when it will be removed by itself. Calling again returns the same subagent, never a second one. `stale` means:
-    propose again. Next: get_subagent until its phase is ready; retire_subagent when its work is done.
+    propose again. `pending_approval` means that people decide first: call again with wait_seconds. Next: get_subagent
+    until its phase is ready; retire_subagent when its work is done.
     """
-    return await apply.apply(services, caller, proposal, digest)
+    return await apply.apply(services, caller, proposal, digest, wait_seconds)
 
 
 async def list_subagents(services: Services, caller: Caller) -> Listing | Refusal:

@@ -1,7 +1,17 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from mcp_agentspawn.core.ledger import MOST_AUDIT_HEADS, RATE_WINDOW, SPAWN_WINDOW, Change, Head, Ledger, Live, Open
+from mcp_agentspawn.core.ledger import (
+    MOST_AUDIT_HEADS,
+    RATE_WINDOW,
+    SPAWN_WINDOW,
+    Change,
+    Head,
+    Ledger,
+    Live,
+    Open,
+    Used,
+)
 from tests.builders import NOON
 
 EMPTY = Ledger("agents/orchestrator")
@@ -28,14 +38,14 @@ def test_a_request_is_found_while_it_is_open_and_while_it_lives() -> None:
 def test_reserving_moves_a_proposal_from_open_to_live_and_used() -> None:
     ledger = reserved()
 
-    assert (dict(ledger.open), dict(ledger.live), dict(ledger.used)) == ({}, {"sub-a": LIVE}, {"sub-a": NOON})
+    assert (dict(ledger.open), dict(ledger.live), dict(ledger.used)) == ({}, {"sub-a": LIVE}, {"sub-a": Used(NOON)})
     assert (ledger.spawned, len(ledger.changes)) == (1, 2)
 
 
 def test_releasing_frees_the_place_and_keeps_the_use() -> None:
     ledger = reserved().released("sub-a")
 
-    assert (dict(ledger.live), dict(ledger.used), ledger.spawned) == ({}, {"sub-a": NOON}, 1)
+    assert (dict(ledger.live), dict(ledger.used), ledger.spawned) == ({}, {"sub-a": Used(NOON)}, 1)
 
 
 def test_a_release_is_about_one_reservation() -> None:

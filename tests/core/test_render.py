@@ -122,11 +122,13 @@ def test_the_digest_is_bound_to_the_bytes_and_to_the_grant() -> None:
     asked = resolve(CALLER, ask(), template())
     longer = resolve(CALLER, ask(lifetime_minutes=31), template())
     manifest = manifest_of("Kubernetes admission")
-    digest = proposal_digest(canonical(manifest), grant_of(asked.request))
+    digest = proposal_digest(canonical(manifest), grant_of(asked.request, template()))
 
-    assert digest == digest_of({"manifest": manifest, "grant": grant_document(grant_of(asked.request))})
-    assert digest != proposal_digest(canonical(manifest_of("Kubernetes admission.")), grant_of(asked.request))
-    assert digest != proposal_digest(canonical(manifest), grant_of(longer.request))
+    assert digest == digest_of({"manifest": manifest, "grant": grant_document(grant_of(asked.request, template()))})
+    assert digest != proposal_digest(
+        canonical(manifest_of("Kubernetes admission.")), grant_of(asked.request, template())
+    )
+    assert digest != proposal_digest(canonical(manifest), grant_of(longer.request, template()))
 
 
 def test_the_request_digest_tells_requests_apart_and_not_the_order_of_words() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.guard import Asked, Rendered
-from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open
-from mcp_agentspawn.core.model import AgentDescription, Caller, Manifest
+from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
+from mcp_agentspawn.core.model import AgentDescription, Ancestor, Approval, Caller, Manifest
 from mcp_agentspawn.core.ports import Violation
-from mcp_agentspawn.core.render import render
+from mcp_agentspawn.core.render import grant_of, render
 from mcp_agentspawn.core.request import Ask, resolve
+from mcp_agentspawn.core.switches import EVERYWHERE, Freeze, Switches
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Deny, Verdict
 from tests.builders import CALLER, NOON, ROOT, ask, template
@@ -35,6 +36,9 @@ class FixedFacts:
     stale: Ledger | None = None
     refusal: Refused | None = None
     stored: Manifest | None = None
+    switched: Switches = Switches((Freeze(EVERYWHERE, frozen=False),))
+    above: tuple[Ancestor, ...] = ()
+    decided: tuple[Approval, ...] = ()
 
     async def may_use(self, caller: Caller, template: str) -> bool:
         return self.granted and bool(caller and template)
@@ -56,6 +60,15 @@ class FixedFacts:
             raise self.refusal
         return self.stored if self.stored is not None else manifest
 
+    async def switches(self) -> Switches:
+        return self.switched
+
+    async def ancestors(self, caller: Caller) -> tuple[Ancestor, ...]:
+        return self.above if caller.agent else ()
+
+    async def approvals(self, proposal: str) -> tuple[Approval, ...]:
+        return tuple(approval for approval in self.decided if approval.proposal == proposal)
+
 
 def asked(known: Template | None = None, *, unknown: bool = False, **changes: Any) -> Asked:
     wanted: Ask = ask(**changes)
@@ -66,7 +79,8 @@ def rendered(agent: dict[str, Any] | None = None, **changes: Any) -> Rendered:
     case = asked(**changes)
     assert case.template is not None
     described = replace(render(ID, CALLER, case.request, case.template, "sha256:r"), **(agent or {}))
-    return Rendered(CALLER, case.request, case.template, ID, described, KIND.manifest(described))
+    grant = grant_of(case.request, case.template)
+    return Rendered(CALLER, case.request, case.template, ID, described, KIND.manifest(described), grant)
 
 
 def lineage(**changes: Any) -> dict[str, Any]:
@@ -79,7 +93,7 @@ def ledger(*, opened: int = 0, live: int = 0, parent: str = "", used: int = 0, c
         ROOT.name,
         open={f"sha256:{n}": Open(f"sub-o{n}", NOON + timedelta(minutes=5)) for n in range(opened)},
         live={f"sub-l{n}": Live(NOON, "n", f"sha256:l{n}", parent) for n in range(live)},
-        used={f"sub-u{n}": NOON for n in range(used)},
+        used={f"sub-u{n}": Used(NOON) for n in range(used)},
         changes=tuple(Change(NOON) for _ in range(changes)),
     )
 

@@ -58,10 +58,14 @@ async def test_a_tool_is_one_of_the_templates_by_its_exact_name(tool: str) -> No
     assert await judge(tools=(tool,)) == ["manifest.tool_not_allowed"]
 
 
-async def test_no_subagent_holds_a_spawn_tool() -> None:
-    spawning = template(tools={"agentspawn": {"allow": ["propose_subagent"], "default": ["propose_subagent"]}})
+async def test_without_depth_left_no_subagent_holds_a_spawn_tool() -> None:
+    spawning = {"tools": (ToolSelection("agentspawn", ("propose_subagent",)),)}
 
-    assert await judge(known=spawning) == ["manifest.tool_not_allowed"]
+    assert await judge(spawning) == ["manifest.tool_not_allowed"]
+
+
+async def test_an_agent_is_stamped_with_the_depth_that_it_is_granted() -> None:
+    assert await judge(lineage(depth=1)) == ["manifest.depth"]
 
 
 async def test_no_tools_named_would_be_all_tools() -> None:

@@ -23,8 +23,18 @@ def test_zero_allows_none() -> None:
     assert codes(verdict) == ["rate.changes_per_minute"]
 
 
-def test_other_callers_of_the_tree_do_not_count() -> None:
-    assert codes(GUARD.judge("propose", Caller(ROOT, "sub-a"), ledger(changes=2), NOON)) == []
+def test_each_caller_of_a_tree_has_a_window_of_its_own_within_that_of_the_tree() -> None:
+    nested = Caller(ROOT, "sub-a")
+    wide = ChangeRate(changes_per_minute=2, changes_per_minute_per_root=3)
+
+    assert codes(wide.judge("propose", nested, ledger(changes=2), NOON)) == []
+    assert codes(wide.judge("propose", nested, ledger(changes=3), NOON)) == ["rate.changes_per_minute_per_root"]
+
+
+def test_a_tree_whose_window_is_not_said_has_that_of_one_caller() -> None:
+    assert codes(GUARD.judge("propose", Caller(ROOT, "sub-a"), ledger(changes=2), NOON)) == [
+        "rate.changes_per_minute_per_root"
+    ]
 
 
 async def test_nobody_is_refused_because_of_an_old_look() -> None:

@@ -49,10 +49,11 @@ def test_a_model_or_server_that_no_object_can_be_named_after_is_a_misfit(name: s
     }
 
 
-def test_the_server_s_own_tools_are_a_misfit() -> None:
-    spawning = template(tools={"agentspawn": {"allow": ["propose_subagent"]}})
+def test_a_template_deeper_than_the_policy_allows_is_a_misfit() -> None:
+    deep = {"researcher": template(depth=1)}
 
-    assert of({"researcher": spawning}, {"default": policy()}) == {("template", "researcher", ("tools", "agentspawn"))}
+    assert of(deep, {"default": policy()}) == {("policy", "default", ("template", "allow", 0))}
+    assert of(deep, {"default": policy(lineage={"most_depth": 1})}) == set()
 
 
 @pytest.mark.parametrize("account", ["orchestrator", "agents/", "/a", "agents/a/b", "a.b/c", "agents/*"])

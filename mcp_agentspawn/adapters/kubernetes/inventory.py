@@ -48,6 +48,10 @@ class KubernetesInventory:
         served = await self._schemas.get(DEFINITION, self._current_schema)
         return served.schema.violations(manifest)
 
+    async def schema_hash(self) -> str:
+        """See `core.ports.Inventory.schema_hash`."""
+        return (await self._schemas.get(DEFINITION, self._current_schema)).schema.hash
+
     async def _list_models(self, home: str) -> frozenset[str]:
         found = await self._client.list(MODEL_CONFIGS.collection(home))
         return read(lambda items: frozenset(item["metadata"]["name"] for item in items), found)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mcp_agentspawn.core.model import Root, Subagent
 from mcp_agentspawn.core.moments import to_the_microsecond
-from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE
+from mcp_agentspawn.core.names import DEPTH, LIFETIME, MOST_DEPTH, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE
 
 SET_BY_SERVER = frozenset({"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"})
 SECONDS_OF_A_CENTURY = 3_155_760_000
@@ -32,6 +32,7 @@ def subagent_of(agent: Mapping[str, Any]) -> Subagent:
         request_digest=marks.get(REQUEST, ""),
         lifetime=_lifetime(marks.get(LIFETIME, "")),
         created_at=time_of(metadata["creationTimestamp"]),
+        depth=_depth(marks.get(DEPTH, "")),
         deleting="deletionTimestamp" in metadata,
         ready=_ready(agent),
         manifest=as_sent(agent),
@@ -62,6 +63,11 @@ def _lifetime(text: str) -> timedelta:
     if not (text.isascii() and text.isdecimal()) or int(text) > SECONDS_OF_A_CENTURY:
         return timedelta()
     return timedelta(seconds=int(text))
+
+
+def _depth(text: str) -> int:
+    """What can not be read may be anything, so that its credential is looked for when it leaves."""
+    return int(text) if text in map(str, range(MOST_DEPTH + 1)) else MOST_DEPTH
 
 
 def _ready(agent: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, cast
 from jsonschema import Draft4Validator
 from jsonschema.exceptions import ValidationError
 
+from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Manifest
 from mcp_agentspawn.core.ports import Violation
 
@@ -44,6 +45,7 @@ class ManifestSchema:
     def __init__(self, structural: Mapping[str, Any]) -> None:
         """`structural` is `spec.versions[].schema.openAPIV3Schema` of the CRD as served."""
         schema = _closed(structural)
+        self.hash = digest_of(structural)
         # The API server judges metadata by its own type, and writes the status itself.
         schema.setdefault("properties", {}).update({"apiVersion": {}, "kind": {}, "metadata": {"type": "object"}})
         self._validator = Draft4Validator(schema)

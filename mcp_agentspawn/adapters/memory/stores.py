@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TypeVar
+from uuid import uuid4
 
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
 from mcp_agentspawn.core.ledger import Ledger
@@ -26,7 +27,7 @@ class MemoryProposals:
         if proposal.id in self._stored:
             raise Conflict(f"There is a proposal {proposal.id} already.")
         created_at = self._clock.now().replace(microsecond=0)  # an object's creation is kept in whole seconds
-        return self._keep(replace(proposal, phase="proposed", agent_uid="", created_at=created_at))
+        return self._keep(replace(proposal, phase="proposed", agent_uid="", created_at=created_at, uid=str(uuid4())))
 
     async def get(self, id_: str) -> Proposal | None:
         """See `core.ports.Proposals.get`."""

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema
 from mcp_agentspawn.adapters.memory.agents import MemoryAgents
+from mcp_agentspawn.adapters.memory.people import MemoryApprovals, MemoryKeyring, MemorySwitchboard
 from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals
+from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.model import Manifest, Root
+from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.core.ports import Account, Clock, Violation
 from mcp_agentspawn.core.template import Template
 
@@ -31,6 +34,10 @@ class MemoryInventory:
     async def violations(self, manifest: Manifest) -> Sequence[Violation]:
         """See `core.ports.Inventory.violations`."""
         return self._schema.violations(manifest) if self._schema is not None else ()
+
+    async def schema_hash(self) -> str:
+        """See `core.ports.Inventory.schema_hash`."""
+        return self._schema.hash if self._schema is not None else hash_of(b"")
 
 
 class MemoryAccess:
@@ -81,6 +88,9 @@ class MemoryWorld:
         self.ledgers = MemoryLedgers()
         self.inventory = MemoryInventory(schema)
         self.access = MemoryAccess()
+        self.approvals = MemoryApprovals(self.clock)
+        self.switchboard = MemorySwitchboard(self.clock)
+        self.keyring = MemoryKeyring()
         self.tokens = MemoryTokens()
 
     def furnish(self, templates: Mapping[str, Template]) -> None:
@@ -88,6 +98,7 @@ class MemoryWorld:
         for root in self.roots:
             models = self.inventory.models_in.setdefault(root.home, set())
             tools = self.inventory.tools_in.setdefault(root.home, {})
+            tools.setdefault(SPAWN_SERVER, set()).update(SPAWN_TOOLS)
             for name, template in templates.items():
                 self.access.granted.add((root, name))
                 models |= set(template.models)
