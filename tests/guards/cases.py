@@ -36,7 +36,7 @@ class FixedFacts:
     stale: Ledger | None = None
     refusal: Refused | None = None
     stored: Manifest | None = None
-    switched: Switches = Switches((Freeze(EVERYWHERE, frozen=False),))
+    switched: Switches = field(default_factory=lambda: Switches((Freeze(EVERYWHERE, frozen=False),)))
     above: tuple[Ancestor, ...] = ()
     decided: tuple[Approval, ...] = ()
 
