@@ -5,6 +5,7 @@ from typing import Any
 
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import CANARY, SERVER_ACCOUNT, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.switches import EVERYWHERE
 
 Manifest = dict[str, Any]
 Section = tuple[str, list[Manifest]]
@@ -19,15 +20,17 @@ ALL_AGENTS = {"apiGroups": ["kagent.dev"], "apiVersions": ["*"], "operations": [
 def tenancy(namespace: str, *, constrained: bool) -> list[Section]:
     """List what a namespace of subagents needs before anybody spawns into it; the policies are bound first."""
     bindings = [_binding(policy, namespace) for policy in ("lock", "shape", "reserved")]
+    bindings += _freezes(namespace)
     metadata = named("v1", "Namespace", namespace)
     metadata["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
-    rights = [*_reading(namespace), *(_impersonating(namespace) if constrained else ()), *_canary(namespace)]
+    rights = [*_server(namespace), *(_impersonating(namespace) if constrained else ()), *_canary(namespace)]
     return [
         ("Where its subagents live, and what the API server refuses there.", [metadata]),
         ("The policies of deploy/, for this namespace.", [*bindings, kin_binding(namespace, exclude_agents=True)]),
         ("The sum of all roots.", [_quota(namespace)]),
         ("What a subagent reaches, and who reaches it. Adapt: DNS, kagent, tools, models.", _network(namespace)),
-        ("What the server may do here, and the canary that shows that the lock acts.", rights),
+        ("What the server may do here, and the canary that shows that the policies act.", rights),
+        ("Operators look at subagents here, and remove them.", list(_operators(namespace))),
     ]
 
 
@@ -76,11 +79,25 @@ def _binding(policy: str, namespace: str) -> Manifest:
     }
 
 
-def _reading(namespace: str) -> Iterator[Manifest]:
+def _freezes(namespace: str) -> Iterator[Manifest]:
+    """Bind `freeze` to every SpawnFreeze, and by name to the one that is always there."""
+    which: dict[str, dict[str, Any]] = {"freeze": {"selector": {}}, f"freeze-{EVERYWHERE}": {"name": EVERYWHERE}}
+    for name, freezes in which.items():
+        binding = _binding(name, namespace)
+        missing = {"parameterNotFoundAction": "Deny"}
+        binding["spec"] |= {
+            "policyName": "agentspawn-freeze",
+            "paramRef": {"namespace": SYSTEM_NAMESPACE, **freezes, **missing},
+        }
+        yield binding
+
+
+def _server(namespace: str) -> Iterator[Manifest]:
     look = ["get", "list", "watch"]
     rules = [
         {"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": [*look, "delete"]},
         {"apiGroups": ["kagent.dev"], "resources": ["modelconfigs", "remotemcpservers"], "verbs": look},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
     ]
     return grant("agentspawn-server", rules, server_account(), namespace)
 
@@ -95,6 +112,11 @@ def _canary(namespace: str) -> Iterator[Manifest]:
     rules = [{"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["create"]}]
     user = Root(SYSTEM_NAMESPACE, CANARY, namespace).virtual_user
     return grant("agentspawn-canary", rules, {"kind": "User", "name": user}, namespace)
+
+
+def _operators(namespace: str) -> Iterator[Manifest]:
+    rules = [{"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["get", "list", "delete"]}]
+    return grant("agentspawn-operator", rules, {"kind": "Group", "name": "agentspawn:operators"}, namespace)
 
 
 def _quota(namespace: str) -> Manifest:

@@ -3,9 +3,12 @@
 Each attack is what is changed in a subagent that would be accepted, by path.
 """
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
-from tests.deploy.objects import tool
+from tests.deploy.cluster import Manifest
+from tests.deploy.objects import credential_of, tool
 
 DEPLOYMENT = "spec.declarative.deployment"
 SKILLS = "spec.skills"
@@ -133,3 +136,61 @@ SINCE_0_10: dict[str, Changes] = {
     },
 }
 NAMES = ["default", "kagent-tools", "sub-", "sub-1", "sub-UP", "sub-a.b", "sub-a-", "sub-" + "a" * 37, "sup-test"]
+
+
+def _header(**changes: Any) -> Callable[[Manifest], Manifest]:
+    """Change the one header of a subagent with depth left; None takes a field of it away."""
+    return lambda agent: _held(agent, headersFrom=[_without_none({**_own(agent), **changes})])
+
+
+def _source(**changes: Any) -> Callable[[Manifest], Manifest]:
+    """Change where that header comes from."""
+    return lambda agent: _held(agent, headersFrom=[{**_own(agent), "valueFrom": {**_credential(agent), **changes}}])
+
+
+def _credential(agent: Manifest) -> Manifest:
+    return credential_of(agent["metadata"]["name"])
+
+
+def _own(agent: Manifest) -> Manifest:
+    return {"name": "X-Agentspawn-Token", "valueFrom": _credential(agent)}
+
+
+def _held(agent: Manifest, /, **changes: Any) -> Manifest:
+    changed = copy.deepcopy(agent)
+    tools = changed["spec"]["declarative"]["tools"]
+    tools[-1] = _without_none({**tools[-1], **changes})
+    return changed
+
+
+def _also(agent: Manifest, *tools: Manifest) -> Manifest:
+    changed = copy.deepcopy(agent)
+    changed["spec"]["declarative"]["tools"] += tools
+    return changed
+
+
+def _without_none(fields: Manifest) -> Manifest:
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+HEADERS: dict[str, Callable[[Manifest], Manifest]] = {
+    "another secret": _source(name="any"),
+    "another agent's secret": _source(name="sub-test-other-agentspawn"),
+    "its kagent secret": lambda agent: _source(name=agent["metadata"]["name"])(agent),
+    "another key": _source(key="password"),
+    "a config map": _source(type="ConfigMap"),
+    "another header": _header(name="Authorization"),
+    "the header in another case": _header(name="x-agentspawn-token"),
+    "a value": _header(value="x", valueFrom=None),
+    "two headers": lambda agent: _held(agent, headersFrom=[_own(agent)] * 2),
+    "another header beside it": lambda agent: _held(
+        agent, headersFrom=[_own(agent), {**_own(agent), "name": "Authorization"}]
+    ),
+    "no header": lambda agent: _held(agent, headersFrom=[]),
+    "no header at all": lambda agent: _held(agent, headersFrom=None),
+    "its credential to another server": lambda agent: _also(agent, {**tool("other"), "headersFrom": [_own(agent)]}),
+    "an empty list to another server": lambda agent: _held(agent, **tool("web-search"), headersFrom=[]),
+    "this server twice": lambda agent: _also(agent, agent["spec"]["declarative"]["tools"][-1]),
+    "this server twice, bare": lambda agent: _also(agent, tool("agentspawn")),
+    "a server of another kind": lambda agent: _held(agent, **tool("agentspawn", kind="MCPServer")),
+}

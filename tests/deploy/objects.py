@@ -38,6 +38,7 @@ def subagent(name: str, account: str = ROOT, namespace: str = HOME) -> Manifest:
         "agentspawn.dev/parent": "",
         "agentspawn.dev/template": "researcher",
         "agentspawn.dev/lifetime": "3600",
+        "agentspawn.dev/depth": "0",
         "agentspawn.dev/request": "sha256:0",
     }
     skill = {"id": "research", "name": "Research", "description": "Answers", "tags": ["research"]}
@@ -53,6 +54,27 @@ def subagent(name: str, account: str = ROOT, namespace: str = HOME) -> Manifest:
     }
     agent["spec"] = {"type": "Declarative", "description": "Researches", "declarative": declarative}
     return agent
+
+
+def spawning(name: str, depth: str = "1", /, **changes: Any) -> Manifest:
+    """A subagent with depth left: it holds the tools of this server, and a credential to show. None takes away."""
+    header = {"name": "X-Agentspawn-Token", "valueFrom": credential_of(name)}
+    held = {**tool("agentspawn", toolNames=["propose_subagent"]), "headersFrom": [header], **changes}
+    agent = subagent(name)
+    agent["metadata"]["annotations"]["agentspawn.dev/depth"] = depth
+    agent["spec"]["declarative"]["tools"].append({key: value for key, value in held.items() if value is not None})
+    return agent
+
+
+def credential_of(name: str) -> Manifest:
+    return {"type": "Secret", "name": f"{name}-agentspawn", "key": "token"}
+
+
+def credential(agent: str, namespace: str = HOME) -> Manifest:
+    """The Secret with a subagent's own credential."""
+    secret = named("v1", "Secret", f"{agent}-agentspawn", namespace, type="Opaque", data={"token": "c2VjcmV0"})
+    secret["metadata"]["labels"] = {"agentspawn.dev/proposal": agent}
+    return secret
 
 
 def with_changes(manifest: Manifest, changes: dict[str, Any]) -> Manifest:

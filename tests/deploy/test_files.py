@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn import settings
-from tests.deploy.cluster import SYSTEM, Manifest
+from tests.deploy.cluster import HOME, SYSTEM, Manifest
 from tests.deploy.objects import named, with_changes
 from tests.deploy.world import DEPLOY, Everybody, manifests_of
 
@@ -39,27 +39,101 @@ def test_a_policy_fails_closed_and_its_bindings_deny_by_namespace(file: Any) -> 
         assert "objectSelector" not in place
 
 
-def test_operators_are_the_same_everywhere() -> None:
-    conditions = [
-        {item["name"]: item["expression"] for item in policy["spec"].get("matchConditions", [])}.get("not-an-operator")
+def _conditions(condition: str) -> dict[str, str]:
+    """The policies that have a match condition of this name, and what it says."""
+    return {
+        name.removeprefix("agentspawn-"): item["expression"]
         for name, policy in _of_kind("ValidatingAdmissionPolicy").items()
-        if name != "agentspawn-own"
-    ]
+        for item in policy["spec"].get("matchConditions", [])
+        if item["name"] == condition
+    }
 
-    assert len(conditions) == 4
-    assert len(set(conditions)) == 1
+
+def test_operators_are_the_same_everywhere_and_decide_like_everybody() -> None:
+    conditions = _conditions("not-an-operator")
+
+    assert set(conditions) == {"lock", "shape", "kin", "reserved"}
+    assert len(set(conditions.values())) == 1
+
+
+def test_the_collector_is_the_same_everywhere() -> None:
+    conditions = _conditions("not-the-collector")
+
+    assert set(conditions) == {"lock", "kin", "approvals", "people"}
+    assert len(set(conditions.values())) == 1
+
+
+@pytest.mark.parametrize("policy", ["own", "approvals", "people"])
+def test_our_own_kinds_are_guarded_in_every_namespace(policy: str) -> None:
+    assert "matchResources" not in _of_kind("ValidatingAdmissionPolicyBinding")[f"agentspawn-{policy}"]["spec"]
 
 
 def test_nobody_is_exempt_from_own() -> None:
     assert "matchConditions" not in _of_kind("ValidatingAdmissionPolicy")["agentspawn-own"]["spec"]
-    assert "matchResources" not in _of_kind("ValidatingAdmissionPolicyBinding")["agentspawn-own"]["spec"]
 
 
-def test_no_role_of_the_server_lets_it_read_a_secret_or_make_an_agent() -> None:
-    roles = [*_of_kind("Role").items(), *_of_kind("ClusterRole").items()]
-    rules = [rule for name, role in roles if name != "agentspawn-canary" for rule in role["rules"]]
+def test_a_freeze_that_is_not_there_refuses() -> None:
+    bindings = [
+        binding["spec"]["paramRef"]
+        for binding in _of_kind("ValidatingAdmissionPolicyBinding").values()
+        if binding["spec"]["policyName"] == "agentspawn-freeze"
+    ]
 
-    assert not [rule for rule in rules if {"secrets", "*"} & {*rule["resources"], *rule["verbs"], *rule["apiGroups"]}]
+    assert [reference["parameterNotFoundAction"] for reference in bindings] == ["Deny", "Deny"]
+    assert [reference["namespace"] for reference in bindings] == [SYSTEM, SYSTEM]
+    assert sorted(str(reference.get("name", reference.get("selector"))) for reference in bindings) == [
+        "everywhere",
+        "{}",
+    ]
+
+
+LOOK = {"get", "list", "watch"}
+NEEDED: dict[tuple[str, str], dict[str, set[str]]] = {
+    ("agentspawn", SYSTEM): {
+        "subagentproposals": {*LOOK, "create", "delete"},
+        "subagentproposals/status": {"get", "update", "patch"},
+        "spawnledgers": {*LOOK, "create", "update"},
+        "subagentapprovals": {"get", "list", "delete"},
+        "spawnresets": {"get", "list", "delete"},
+        "spawnfreezes": {"get", "list"},
+        "leases": {"get", "create", "update"},
+    },
+    ("agentspawn-server", HOME): {
+        "agents": {*LOOK, "delete"},
+        "modelconfigs": LOOK,
+        "remotemcpservers": LOOK,
+        "secrets": {"create", "delete"},
+    },
+    ("agentspawn-server", ""): {
+        "tokenreviews": {"create"},
+        "subjectaccessreviews": {"create"},
+        "customresourcedefinitions": {"get"},
+    },
+}
+
+
+@pytest.mark.parametrize("role", NEEDED, ids=str)
+def test_the_server_is_granted_what_it_needs_and_nothing_else(role: tuple[str, str]) -> None:
+    granted: dict[str, set[str]] = {}
+    for rule in _roles()[role]["rules"]:
+        for resource in rule["resources"]:
+            granted.setdefault(resource, set()).update(rule["verbs"])
+
+    assert granted == NEEDED[role]
+
+
+def _roles() -> dict[tuple[str, str], Manifest]:
+    manifests = [manifest for file in sorted(DEPLOY.glob("*.yaml")) for manifest in manifests_of(file)]
+    roles = [manifest for manifest in manifests if manifest["kind"] in {"Role", "ClusterRole"}]
+    return {(role["metadata"]["name"], role["metadata"].get("namespace", "")): role for role in roles}
+
+
+def test_no_role_lets_anybody_read_a_secret_or_make_an_agent() -> None:
+    rules = [rule for (name, _), role in _roles().items() if name != "agentspawn-canary" for rule in role["rules"]]
+    secrets = [rule["verbs"] for rule in rules if "secrets" in rule["resources"]]
+
+    assert not [rule for rule in rules if "*" in {*rule["resources"], *rule["verbs"], *rule["apiGroups"]}]
+    assert secrets == [["create", "delete"]]
     assert not [rule for rule in rules if "agents" in rule["resources"] and {"create", "update"} & {*rule["verbs"]}]
 
 

@@ -68,7 +68,7 @@ async def test_one_request_names_one_proposal(everyone: Everybody) -> None:
 
 
 def _marks(user: str) -> dict[str, str]:
-    return {"agentspawn.dev/root": user, "agentspawn.dev/lifetime": "60"}
+    return {"agentspawn.dev/root": user, "agentspawn.dev/lifetime": "60", "agentspawn.dev/depth": "0"}
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 
 from tests.deploy.cluster import BROAD, HOME, ORCHESTRATORS, Actor, Manifest, until
-from tests.deploy.objects import fresh_id, named, with_changes
+from tests.deploy.objects import credential, fresh_id, named, with_changes
 from tests.deploy.world import Everybody
 
 RESERVED = "agentspawn-reserved"
 OUTSIDERS = ["editor", "namespace_admin", "cluster_admin"]
+ACCOUNTS_TOKEN = "kubernetes.io/service-account-token"
 KINDS = ["Secret", "ServiceAccount", "Service", "ConfigMap"]
 TOKEN = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
 
@@ -91,10 +92,97 @@ async def test_a_node_makes_nothing_but_tokens(everyone: Everybody) -> None:
     assert (await node.create(_object("Secret", fresh_id()))).policy == RESERVED
 
 
-async def test_the_server_makes_none_of_them(everyone: Everybody) -> None:
-    answer = await everyone.server.create(_object("Secret", fresh_id()))
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_server_makes_none_of_them(everyone: Everybody, kind: str) -> None:
+    manifest = _object(kind, fresh_id())
 
-    assert (answer.status, answer.policy) == (403, "")
+    assert (await everyone.server.create(manifest)).status in {403, 422}
+    assert (await everyone.server_with_broad_rights.create(manifest)).policy == RESERVED
+
+
+async def test_the_server_makes_and_removes_the_credential_of_a_subagent(everyone: Everybody) -> None:
+    secret = credential(fresh_id())
+
+    assert (await everyone.server.create(secret)).message == ""
+    assert (await everyone.server.get(secret)).status == 403
+    assert (await everyone.server.send("GET", f"/api/v1/namespaces/{HOME}/secrets")).status == 403
+    assert (await everyone.server.delete(secret)).status == 200
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata.name": "any"},
+        {"metadata.name": "sub-test-other-agentspawn"},
+        {"metadata.labels": None},
+        {"metadata.labels": {"agentspawn.dev/proposal": "sub-test-other"}},
+        {"metadata.labels.app": "kagent"},
+        {"metadata.name": "-agentspawn", "metadata.labels": {"agentspawn.dev/proposal": ""}},
+        {"metadata.name": "team-agentspawn", "metadata.labels": {"agentspawn.dev/proposal": "team"}},
+        {"metadata.annotations": {"x": "y"}},
+        {"metadata.annotations": {"kubernetes.io/service-account.name": "default"}, "type": ACCOUNTS_TOKEN},
+        {"metadata.finalizers": ["example.com/never"]},
+        {"metadata.ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"}]},
+        {"type": "bootstrap.kubernetes.io/token"},
+        {"data": None},
+        {"data": {"password": "eA=="}},
+        {"data.more": "eA=="},
+    ],
+    ids=str,
+)
+async def test_the_server_makes_no_secret_of_another_form(everyone: Everybody, changes: dict[str, Any]) -> None:
+    answer = await everyone.server.create(with_changes(credential(fresh_id()), changes))
+
+    assert answer.status == 422
+    assert answer.policy == RESERVED or "metadata.name" in answer.message
+
+
+async def test_the_server_changes_no_credential_and_removes_no_other_secret(everyone: Everybody) -> None:
+    own, other, disguised = credential(fresh_id()), _object("Secret", fresh_id()), credential(fresh_id())
+    disguised = with_changes(disguised, {"metadata.labels": None})
+    await everyone.server.create(own)
+    for manifest in (other, disguised):
+        assert (await everyone.operator.create(manifest)).status == 201
+
+    changed = await everyone.server_with_broad_rights.patch(own, {"data": {"token": "eA=="}})
+    removed = [await everyone.server.delete(manifest) for manifest in (other, disguised)]
+    many = await everyone.server_with_broad_rights.send("DELETE", f"/api/v1/namespaces/{HOME}/secrets")
+
+    assert [answer.policy for answer in (changed, *removed, many)] == [RESERVED] * 4
+    for manifest in (own, other, disguised):
+        await everyone.operator.delete(manifest)
+
+
+@pytest.mark.parametrize("squatter", [*OUTSIDERS, "kagent", "deployment_controller", "collector"])
+async def test_nobody_else_puts_a_credential_there_or_changes_one(everyone: Everybody, squatter: str) -> None:
+    """Not even whoever may write other Secrets here: what lies under that name is what the agent shows the server."""
+    controllers = {"deployment_controller": "deployment-controller", "collector": "generic-garbage-collector"}
+    system = f"system:serviceaccount:kube-system:{controllers.get(squatter)}"
+    actor = everyone.cluster.person(system, BROAD) if squatter in controllers else everyone.named(squatter)
+    stored = credential(fresh_id())
+    await everyone.server.create(stored)
+
+    answers = [
+        await actor.create(credential(fresh_id())),
+        await actor.create(_object("Secret", f"{fresh_id()}-agentspawn")),
+        await actor.patch(stored, {"data": {"token": "eA=="}}),
+        await actor.apply(with_changes(stored, {"data": {"token": "eA=="}})),
+    ]
+
+    assert [answer.policy for answer in answers] == [RESERVED] * 4
+    await everyone.operator.delete(stored)
+
+
+async def test_a_credential_that_is_removed_in_the_foreground_is_gone(everyone: Everybody) -> None:
+    secret = credential(fresh_id())
+    await everyone.server.create(secret)
+
+    await everyone.server.delete(secret, propagationPolicy="Foreground")
+
+    async def gone() -> bool:
+        return not await everyone.administrator.has(secret)
+
+    assert await until(gone)
 
 
 @pytest.mark.parametrize("stock", [_object("ServiceAccount", "default"), _object("ConfigMap", "kube-root-ca.crt")])

@@ -4,13 +4,16 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.attacks import FIELDS, NAMES, SINCE_0_10
+from tests.deploy.attacks import FIELDS, HEADERS, NAMES, SINCE_0_10
 from tests.deploy.cluster import Answer, Manifest, until
-from tests.deploy.objects import fresh_id, named, subagent, tool, with_changes
+from tests.deploy.objects import fresh_id, named, spawning, subagent, tool, with_changes
 from tests.deploy.world import DEPLOY, Everybody, manifests_of
 
 SHAPE = "agentspawn-shape"
-POLICIES = {f"agentspawn-{name}" for name in ("lock", "shape", "kin", "own", "reserved")}
+DEPTH = "metadata.annotations.agentspawn~dev/depth"
+POLICIES = sorted(
+    f"agentspawn-{name}" for name in ("lock", "shape", "kin", "own", "reserved", "approvals", "freeze", "people")
+)
 
 
 async def _try(everyone: Everybody, manifest: Manifest) -> Answer:
@@ -40,6 +43,35 @@ async def test_a_field_that_escalates_is_refused(everyone_on_kagent: Everybody, 
     answer = await _try(everyone_on_kagent, with_changes(subagent(fresh_id()), FIELDS[attack]))
 
     assert (answer.status, answer.policy) == (422, SHAPE), answer.message
+
+
+@pytest.mark.parametrize("depth", ["1", "2"])
+async def test_a_subagent_with_depth_left_shows_its_own_credential_to_this_server(
+    everyone_on_kagent: Everybody, depth: str
+) -> None:
+    agent = spawning(fresh_id(), depth)
+
+    answer = await _try(everyone_on_kagent, agent)
+
+    assert (answer.status, answer.message) == (201, "")
+    assert answer.body["spec"] == agent["spec"]
+
+
+@pytest.mark.parametrize("attack", HEADERS)
+async def test_a_header_that_shows_anything_else_is_refused(everyone_on_kagent: Everybody, attack: str) -> None:
+    answer = await _try(everyone_on_kagent, HEADERS[attack](spawning(fresh_id())))
+
+    assert (answer.status, answer.policy) == (422, SHAPE), answer.message
+
+
+@pytest.mark.parametrize("depth", ["0", None])
+async def test_without_depth_left_the_tools_of_this_server_are_refused(
+    everyone_on_kagent: Everybody, depth: str | None
+) -> None:
+    bare = with_changes(subagent(fresh_id()), {"spec.declarative.tools": [tool("agentspawn")]})
+    armed = [with_changes(agent, {DEPTH: depth}) for agent in (spawning(fresh_id()), bare)]
+
+    assert [(await _try(everyone_on_kagent, agent)).policy for agent in armed] == [SHAPE, SHAPE]
 
 
 @pytest.mark.parametrize("attack", SINCE_0_10)
@@ -75,7 +107,7 @@ async def test_a_large_agent_is_judged_in_time(everyone_on_kagent: Everybody) ->
 
 
 async def test_the_api_server_finds_nothing_wrong_with_the_policies(everyone_on_kagent: Everybody) -> None:
-    for name in sorted(POLICIES):
+    for name in POLICIES:
         checked = await _type_checked(everyone_on_kagent, name)
 
         assert checked == {}, name

@@ -11,6 +11,7 @@ from mcp_agentspawn.cli.manifests import render
 from mcp_agentspawn.localplane import ControlPlane, install
 from tests.deploy.cluster import (
     BROAD,
+    EXTRA,
     HOME,
     KAGENT,
     MASTERS,
@@ -27,6 +28,8 @@ from tests.deploy.cluster import (
 from tests.deploy.objects import (
     ROOT,
     TENANT,
+    approval,
+    freeze,
     fresh_id,
     named,
     proposal,
@@ -41,8 +44,9 @@ REDUCED = REPOSITORY / "dev" / "kagent-crds"
 DEPLOY = REPOSITORY / "deploy"
 OLDER_IMPERSONATION = DEPLOY / "options" / "impersonation-before-1.36.yaml"
 KAGENT_OPTION = DEPLOY / "options" / "kagent-creates-no-agents.yaml"
+DORAS = "sub-test-doras"
 COUNTED = "count/agents.kagent.dev"
-CANARY = "agentspawn:agentspawn-system:canary"
+CANARY, FROZEN_SONG = "agentspawn:agentspawn-system:canary", "sub-canary-frozen"
 # Kinds of kagent's that no folder here has. What they hold does not matter, only that the policies see them.
 STUBS = {"SandboxAgent": "v1alpha2", "AgentHarness": "v1alpha2", "ToolServer": "v1alpha1", "AgentTemplate": "v1alpha3"}
 
@@ -84,19 +88,25 @@ async def set_up(
 
 async def policies_act(cluster: Cluster, home: str = HOME, orchestrators: str = ORCHESTRATORS) -> None:
     """Wait until each policy refuses what it is there to refuse."""
-    canary, name = cluster.person(CANARY, BROAD), fresh_id()
+    canary, eve, name = cluster.person(CANARY, BROAD), cluster.person("eve", BROAD), fresh_id()
     secret = named("v1", "Secret", "x", home)
-    labelled = with_changes(
-        subagent(name, namespace=home),
-        {"metadata.labels.other": "x", "metadata.annotations": {"agentspawn.dev/root": CANARY}},
-    )
+    labelled = with_changes(song(name, home), {"metadata.labels.other": "x"})
+    frozen = canary.saying((EXTRA, FROZEN_SONG))
     await _refuses(canary, subagent(name, namespace=home), "agentspawn-lock")
-    await _refuses(canary.saying(("Impersonate-Extra-agentspawn.dev%2Fproposal", name)), labelled, "agentspawn-shape")
-    await _refuses(cluster.person("eve", BROAD), tool_server("x", home), "agentspawn-kin")
-    await _refuses(cluster.person("eve", BROAD), tool_server("x", orchestrators), "agentspawn-kin")
-    await _refuses(cluster.person("eve", BROAD), secret, "agentspawn-reserved")
+    await _refuses(canary.saying((EXTRA, name)), labelled, "agentspawn-shape")
+    await _refuses(eve, tool_server("x", home), "agentspawn-kin")
+    await _refuses(eve, tool_server("x", orchestrators), "agentspawn-kin")
+    await _refuses(eve, secret, "agentspawn-reserved")
     await _refuses(cluster.administrator, proposal(name), "agentspawn-own")
+    await _refuses(eve, approval(name, "adam"), "agentspawn-approvals")
+    await _refuses(eve, freeze("namespace.x", "adam"), "agentspawn-people")
+    await _refuses(frozen, song(FROZEN_SONG, home), "agentspawn-freeze")
     assert await until(lambda: _counted(cluster, home)), "the quota is not counted"
+
+
+def song(name: str, home: str = HOME) -> Manifest:
+    """What the canary sings: an Agent of its own, right in all but what is tried."""
+    return with_changes(subagent(name, namespace=home), {"metadata.annotations.agentspawn~dev/root": CANARY})
 
 
 async def _counted(cluster: Cluster, home: str) -> bool:
@@ -146,7 +156,25 @@ def _rights() -> list[Manifest]:
         ]
     for group in (BROAD, OPERATORS):
         rights.append(_bound(f"test-{group}", "cluster-admin", _group(group), ""))
-    return rights
+    return [*rights, *_rights_of_people()]
+
+
+def _rights_of_people() -> list[Manifest]:
+    """Alice and Bob approve and Frida freezes, by deploy/'s own roles; Carol may store approvals, Dora approve one."""
+    makes = {"apiGroups": ["agentspawn.dev"], "resources": ["subagentapprovals"], "verbs": ["create", "delete"]}
+    one = {"apiGroups": ["agentspawn.dev"], "resources": ["subagentproposals"], "verbs": ["approve"]}
+    rules = {"test-makes": [makes], "test-approves-one": [makes, {**one, "resourceNames": [DORAS]}]}
+    roles = [named("rbac.authorization.k8s.io/v1", "Role", name, SYSTEM, rules=rule) for name, rule in rules.items()]
+    bound = {
+        "agentspawn-approver": ("alice", "bob"),
+        "agentspawn-operator": ("frida",),
+        "agentspawn-viewer": ("vera",),
+        "test-makes": ("carol",),
+        "test-approves-one": ("dora",),
+    }
+    people = [(role, person) for role, group in bound.items() for person in group]
+    bindings = [_bound(f"test-{person}", role, _user(person), SYSTEM, of="Role") for role, person in people]
+    return [*roles, *bindings]
 
 
 def _user(name: str) -> Manifest:
@@ -157,10 +185,10 @@ def _group(name: str) -> Manifest:
     return {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name}
 
 
-def _bound(name: str, role: str, subject: Manifest, namespace: str) -> Manifest:
+def _bound(name: str, role: str, subject: Manifest, namespace: str, *, of: str = "ClusterRole") -> Manifest:
     kind = "RoleBinding" if namespace else "ClusterRoleBinding"
     binding = named("rbac.authorization.k8s.io/v1", kind, name, namespace, subjects=[subject])
-    return binding | {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role}}
+    return binding | {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": of, "name": role}}
 
 
 class Everybody:
@@ -177,6 +205,9 @@ class Everybody:
         self.kagent = cluster.person(KAGENT, BROAD)
         self.cluster_admin = cluster.person("eve", BROAD)
         self.server_with_every_right = cluster.person(SERVER, MASTERS)
+        self.server_with_broad_rights = cluster.person(SERVER, BROAD)
+        self.alice, self.bob, self.carol = (cluster.person(name) for name in ("alice", "bob", "carol"))
+        self.dora, self.frida, self.vera = (cluster.person(name) for name in ("dora", "frida", "vera"))
 
     def named(self, word: str) -> Actor:
         actor: Actor = getattr(self, word)
@@ -188,7 +219,7 @@ class Everybody:
 
     def root_with_every_right(self, proposal_id: str, account: str = ROOT) -> Actor:
         """What would be if RBAC gave the virtual user everything."""
-        headers = [("Impersonate-Extra-agentspawn.dev%2Fproposal", proposal_id)] if proposal_id else []
+        headers = [(EXTRA, proposal_id)] if proposal_id else []
         return self.cluster.person(virtual_user(account), BROAD).saying(*headers)
 
     async def spawn(self, account: str = ROOT) -> Manifest:
