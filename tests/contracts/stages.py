@@ -16,8 +16,8 @@ from mcp_agentspawn.adapters.kubernetes.resources import MODEL_CONFIGS, TOOL_SER
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema, served_schema
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
-from mcp_agentspawn.core.model import Grant, Proposal, Request, Root
-from mcp_agentspawn.core.names import LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
+from mcp_agentspawn.core.model import Grant, Proposal, Request, RestsOn, Root
+from mcp_agentspawn.core.names import DEPTH, LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
 from tests.localplane.waiting import until
 
@@ -54,6 +54,7 @@ def manifest(root: Root, id_: str, **spec: Any) -> dict[str, Any]:
             TEMPLATE: "researcher",
             LIFETIME: "1800",
             REQUEST: "sha256:1",
+            DEPTH: "0",
         },
     }
     said = {"type": "Declarative", "description": "Counts", "declarative": declarative, **spec}
@@ -82,7 +83,15 @@ def proposal(root: Root, **changes: Any) -> Proposal:
         risk="low",
         expires_at=datetime.now(UTC) + timedelta(minutes=15),
         manifest='{"spec":{"text":"Ünïcode \\" \\\\ "}}',
-        grant=Grant(("web-search/search",), ("default-model-config",), timedelta(minutes=30), 0),
+        grant=Grant(
+            tools=("web-search/search", "web-search/fetch"),
+            models=("default-model-config",),
+            lifetime=timedelta(minutes=30),
+            depth=2,
+            ask_first=("web-search/fetch",),
+            parameters={"topic": "Ünïcode", "share": 0.25},
+        ),
+        rests_on=RestsOn(policy="sha256:4", crd="sha256:5", parent="some-uid"),
     )
     return replace(made, **changes)
 

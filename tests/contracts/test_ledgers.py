@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mcp_agentspawn.core.errors import Refused
-from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open
+from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open, Used
 from tests.contracts.stages import Stage, fresh
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -52,9 +52,13 @@ async def test_a_root_without_a_ledger_has_an_empty_one(stage: Stage, root: str)
 async def test_every_set_is_kept_to_the_microsecond(stage: Stage, root: str) -> None:
     full = Ledger(
         root=root,
-        open={"sha256:a": Open("sub-a", NOW + timedelta(minutes=15)), "sha256:b": Open("sub-b", NOW)},
-        live={"sub-c": Live(NOW, "nonce", "sha256:c", "sub-parent"), "sub-d": Live(NOW, "other", "sha256:d")},
-        used={"sub-c": NOW, "sub-e": NOW - timedelta(hours=23)},
+        account="some-uid",
+        open={"sha256:a": Open("sub-a", NOW + timedelta(minutes=15), "sub-parent"), "sha256:b": Open("sub-b", NOW)},
+        live={
+            "sub-c": Live(NOW, "nonce", "sha256:c", "sub-parent", ("a" * 64, "b" * 64)),
+            "sub-d": Live(NOW, "other", "sha256:d"),
+        },
+        used={"sub-c": Used(NOW, "sub-parent"), "sub-e": Used(NOW - timedelta(hours=23))},
         changes=(Change(NOW, "sub-c"), Change(NOW), Change(NOW)),
         spawned=7,
         audit={"writer-1": Head("writer-1", 12, "sha256:x"), "writer-2": Head("writer-2", 0, "")},

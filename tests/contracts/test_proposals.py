@@ -7,21 +7,40 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
-from mcp_agentspawn.core.model import Grant, Phase, Root
+from mcp_agentspawn.core.model import Grant, Phase, RestsOn, Root
 from tests.contracts.stages import Stage, fresh, proposal
 
 LONG = Root("agents", "a" * 60, "subagents")
 
 
 async def test_a_stored_proposal_is_the_one_that_was_made(stage: Stage) -> None:
-    made = proposal(stage.root, parent="sub-parent", risk="high", grant=Grant((), (), timedelta(), 2))
+    made = proposal(stage.root, parent="sub-parent", risk="high")
 
     stored = await stage.world.proposals.create(made)
 
     assert stored.created_at is not None
     assert stored.version
-    assert replace(stored, created_at=None, version="") == made
+    assert stored.uid
+    assert replace(stored, created_at=None, uid="", version="") == made
     assert await stage.replica.proposals.get(made.id) == stored
+
+
+async def test_an_empty_grant_stays_empty(stage: Stage) -> None:
+    made = proposal(stage.root, grant=Grant((), (), timedelta()), rests_on=RestsOn())
+
+    stored = await stage.world.proposals.create(made)
+
+    assert (stored.grant, stored.rests_on) == (made.grant, made.rests_on)
+
+
+async def test_a_namesake_of_one_that_is_gone_is_another(stage: Stage) -> None:
+    first = await stage.world.proposals.create(proposal(stage.root))
+    await stage.world.proposals.delete(first)
+
+    second = await stage.world.proposals.create(replace(first, uid="", version=""))
+
+    assert first.id == second.id
+    assert first.uid != second.uid
 
 
 async def test_values_keep_their_kind(stage: Stage) -> None:
@@ -29,6 +48,7 @@ async def test_values_keep_their_kind(stage: Stage) -> None:
 
     kinds = {name: type(value).__name__ for name, value in stored.request.parameters.items()}
     assert kinds == {"topic": "str", "depth": "int", "share": "float", "strict": "bool", "zero": "int", "empty": "str"}
+    assert {name: type(value) for name, value in stored.grant.parameters.items()} == {"share": float, "topic": str}
     assert stored.expires_at.utcoffset() == timedelta()
 
 

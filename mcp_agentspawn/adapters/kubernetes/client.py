@@ -55,10 +55,11 @@ class Client:
             raise lost("The API server's answer is no object.", changes=changes)
         return found
 
-    async def list(self, path: str, *, selector: str = "") -> list[dict[str, Any]]:
-        """All objects of a collection, read as the server in pages."""
+    async def list(self, path: str, *, selector: str = "", fields: str = "") -> list[dict[str, Any]]:
+        """All objects of a collection, or those with these labels or fields, read as the server in pages."""
         items: list[dict[str, Any]] = []
-        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        selectors = {"labelSelector": selector, "fieldSelector": fields}
+        query = {"limit": str(PAGE)} | {name: value for name, value in selectors.items() if value}
         for _ in range(MOST_PAGES):
             page = await self.request("GET", path, as_=SERVER, query=query)
             items += read(lambda answer: list(answer["items"]), page)

@@ -16,7 +16,7 @@ from mcp_agentspawn.adapters.kubernetes.answers import Answers
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
-from mcp_agentspawn.adapters.kubernetes.resources import TOKEN_REVIEWS
+from mcp_agentspawn.adapters.kubernetes.resources import SELF_REVIEWS, TOKEN_REVIEWS
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.names import AUDIENCE
 from mcp_agentspawn.core.ports import Account
@@ -80,6 +80,13 @@ class KubernetesTokens:
         review = TOKEN_REVIEWS.object({}, spec={"token": token, **asked})
         answer = await self._client.request("POST", TOKEN_REVIEWS.collection(), review, as_=SERVER, asks=True)
         return read(_authenticated, answer)
+
+
+async def own_name(client: Client) -> str:
+    """The user name of whoever this client's requests are made as."""
+    review = SELF_REVIEWS.object({})
+    answer = await client.request("POST", SELF_REVIEWS.collection(), review, as_=SERVER, asks=True)
+    return read(lambda answer: str(answer["status"]["userInfo"]["username"]), answer)
 
 
 class _Lane:

@@ -7,7 +7,7 @@ from typing import Any
 from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
 from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS
 from mcp_agentspawn.core.errors import Missing
-from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open
+from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open, Used
 from mcp_agentspawn.core.names import GROUP, SYSTEM_NAMESPACE
 
 WRITES = f"{GROUP}/writes"
@@ -65,31 +65,47 @@ def ledger_of(spec: Mapping[str, Any]) -> Ledger:
     """Read the sets of a ledger."""
     return Ledger(
         root=spec["root"],
-        open={key: Open(entry["proposal"], time_of(entry["until"])) for key, entry in spec["open"].items()},
+        open={key: _open(entry) for key, entry in spec["open"].items()},
         live={id_: _live(entry) for id_, entry in spec["live"].items()},
-        used={id_: time_of(at) for id_, at in spec["used"].items()},
+        used={id_: Used(time_of(use["at"]), use["parent"]) for id_, use in spec["used"].items()},
         changes=tuple(Change(time_of(entry["at"]), entry["caller"]) for entry in spec["changes"]),
         spawned=spec["spawned"],
         audit={writer: Head(writer, head["sequence"], head["hash"]) for writer, head in spec["audit"].items()},
+        account=spec["account"],
     )
 
 
+def _open(entry: Mapping[str, Any]) -> Open:
+    return Open(entry["proposal"], time_of(entry["until"]), entry["parent"])
+
+
 def _live(entry: Mapping[str, Any]) -> Live:
-    return Live(time_of(entry["at"]), entry["nonce"], entry["request"], entry["parent"])
+    credentials = tuple(entry["credentials"])
+    return Live(time_of(entry["at"]), entry["nonce"], entry["request"], entry["parent"], credentials)
 
 
 def _spec(ledger: Ledger) -> dict[str, Any]:
     return {
         "root": ledger.root,
-        "open": {
-            key: {"proposal": entry.proposal, "until": text_of(entry.until)} for key, entry in ledger.open.items()
-        },
-        "live": {
-            id_: {"at": text_of(live.at), "nonce": live.nonce, "request": live.request, "parent": live.parent}
-            for id_, live in ledger.live.items()
-        },
-        "used": {id_: text_of(at) for id_, at in ledger.used.items()},
+        "account": ledger.account,
+        "open": {key: _open_spec(entry) for key, entry in ledger.open.items()},
+        "live": {id_: _live_spec(entry) for id_, entry in ledger.live.items()},
+        "used": {id_: {"at": text_of(use.at), "parent": use.parent} for id_, use in ledger.used.items()},
         "changes": [{"at": text_of(change.at), "caller": change.caller} for change in ledger.changes],
         "spawned": ledger.spawned,
         "audit": {writer: {"sequence": head.sequence, "hash": head.hash} for writer, head in ledger.audit.items()},
+    }
+
+
+def _open_spec(entry: Open) -> dict[str, Any]:
+    return {"proposal": entry.proposal, "until": text_of(entry.until), "parent": entry.parent}
+
+
+def _live_spec(entry: Live) -> dict[str, Any]:
+    return {
+        "at": text_of(entry.at),
+        "nonce": entry.nonce,
+        "request": entry.request,
+        "parent": entry.parent,
+        "credentials": list(entry.credentials),
     }

@@ -57,7 +57,7 @@ class Call:
     method: str
     path: str
     principal: Principal
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     query: Mapping[str, str] = field(default_factory=dict)
     changes: bool = False
     partial: bool = False

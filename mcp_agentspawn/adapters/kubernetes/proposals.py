@@ -10,7 +10,7 @@ from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS
 from mcp_agentspawn.core.errors import Missing
-from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Root
+from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, RestsOn, Root
 from mcp_agentspawn.core.names import SYSTEM_NAMESPACE, TREE
 from mcp_agentspawn.core.ports import Clock
 
@@ -95,15 +95,17 @@ def proposal_of(stored: Mapping[str, Any]) -> Proposal:
         expires_at=time_of(spec["expiresAt"]),
         manifest=spec["manifest"],
         grant=_grant(spec["grant"]),
+        rests_on=_rests_on(spec["restsOn"]),
         phase=status.get("phase", "proposed"),
         agent_uid=status.get("agentUid", ""),
         created_at=time_of(metadata["creationTimestamp"]),
+        uid=metadata["uid"],
         version=metadata["resourceVersion"],
     )
 
 
 def _spec(proposal: Proposal) -> dict[str, Any]:
-    request, grant = proposal.request, proposal.grant
+    request, grant, rests_on = proposal.request, proposal.grant, proposal.rests_on
     return {
         "root": proposal.root,
         "parent": proposal.parent,
@@ -125,7 +127,10 @@ def _spec(proposal: Proposal) -> dict[str, Any]:
             "models": list(grant.models),
             "lifetimeSeconds": _seconds(grant.lifetime),
             "depth": grant.depth,
+            "askFirst": list(grant.ask_first),
+            "parameters": dict(grant.parameters),
         },
+        "restsOn": {"policy": rests_on.policy, "crd": rests_on.crd, "parent": rests_on.parent},
     }
 
 
@@ -142,11 +147,17 @@ def _request(spec: Mapping[str, Any]) -> Request:
 
 def _grant(grant: Mapping[str, Any]) -> Grant:
     return Grant(
-        tools=tuple(grant.get("tools", ())),
-        models=tuple(grant.get("models", ())),
+        tools=tuple(grant["tools"]),
+        models=tuple(grant["models"]),
         lifetime=timedelta(seconds=grant["lifetimeSeconds"]),
-        depth=grant.get("depth", 0),
+        depth=grant["depth"],
+        ask_first=tuple(grant["askFirst"]),
+        parameters=grant["parameters"],
     )
+
+
+def _rests_on(said: Mapping[str, str]) -> RestsOn:
+    return RestsOn(policy=said["policy"], crd=said["crd"], parent=said["parent"])
 
 
 def _seconds(duration: timedelta) -> int:

@@ -12,17 +12,22 @@ NAME = re.compile(SUBDOMAIN)  # every kind here has such names
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of one group and version, by its plural."""
+    """One kind of one group and version, by its plural; the first kinds that Kubernetes had have no group."""
 
     group: str
     version: str
     plural: str
     kind: str
 
+    @property
+    def served_as(self) -> str:
+        """Group and version, as an object names them."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
     def collection(self, namespace: str = "") -> str:
         """The path of all objects in a namespace, or of all there are of a kind without namespaces."""
         place = f"/namespaces/{_segment(namespace)}" if namespace else ""
-        return f"/apis/{self.group}/{self.version}{place}/{self.plural}"
+        return f"{'/apis' if self.group else '/api'}/{self.served_as}{place}/{self.plural}"
 
     def item(self, namespace: str, name: str, subresource: str = "") -> str:
         """The path of one object. Raises Missing for what can be no object's name, so that none leaves its place."""
@@ -30,7 +35,7 @@ class Resource:
 
     def object(self, metadata: dict[str, Any], **parts: Any) -> dict[str, Any]:
         """An object of this kind."""
-        return {"apiVersion": f"{self.group}/{self.version}", "kind": self.kind, "metadata": metadata, **parts}
+        return {"apiVersion": self.served_as, "kind": self.kind, "metadata": metadata, **parts}
 
 
 AGENTS = Resource("kagent.dev", "v1alpha2", "agents", "Agent")
@@ -38,8 +43,13 @@ MODEL_CONFIGS = Resource("kagent.dev", "v1alpha2", "modelconfigs", "ModelConfig"
 TOOL_SERVERS = Resource("kagent.dev", "v1alpha2", "remotemcpservers", "RemoteMCPServer")
 PROPOSALS = Resource(GROUP, VERSION, "subagentproposals", "SubagentProposal")
 LEDGERS = Resource(GROUP, VERSION, "spawnledgers", "SpawnLedger")
+APPROVALS = Resource(GROUP, VERSION, "subagentapprovals", "SubagentApproval")
+FREEZES = Resource(GROUP, VERSION, "spawnfreezes", "SpawnFreeze")
+RESETS = Resource(GROUP, VERSION, "spawnresets", "SpawnReset")
+SECRETS = Resource("", "v1", "secrets", "Secret")
 DEFINITIONS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
+SELF_REVIEWS = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview")
 ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview")
 
 

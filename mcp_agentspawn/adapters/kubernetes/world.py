@@ -7,14 +7,17 @@ from pathlib import Path
 from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.access import KubernetesAccess
 from mcp_agentspawn.adapters.kubernetes.agents import KubernetesAgents
+from mcp_agentspawn.adapters.kubernetes.approvals import KubernetesApprovals
 from mcp_agentspawn.adapters.kubernetes.canary import Canary
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
-from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens
+from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens, own_name
 from mcp_agentspawn.adapters.kubernetes.inventory import KubernetesInventory
+from mcp_agentspawn.adapters.kubernetes.keyring import KubernetesKeyring
 from mcp_agentspawn.adapters.kubernetes.ledgers import KubernetesLedgers
 from mcp_agentspawn.adapters.kubernetes.principals import Gate
 from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals
+from mcp_agentspawn.adapters.kubernetes.switchboard import KubernetesSwitchboard
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.ports import Clock
@@ -37,10 +40,18 @@ class KubernetesWorld:
         self.agents = KubernetesAgents(client)
         self.proposals = KubernetesProposals(client, self.clock)
         self.ledgers = KubernetesLedgers(client)
+        self.approvals = KubernetesApprovals(client)
+        self.switchboard = KubernetesSwitchboard(client)
+        self.keyring = KubernetesKeyring(client)
         self.inventory = KubernetesInventory(client)
         self.access = KubernetesAccess(client)
         self.tokens = KubernetesTokens(client, legacy_accounts)
         self.canary = Canary(client, (root.home for root in self.roots))
+        self._client = client
+
+    async def whoami(self) -> str:
+        """The user name by which the API server knows whoever uses this world: the server, or a person."""
+        return await own_name(self._client)
 
     async def problems(self) -> Sequence[str]:
         """What keeps this world from being ready; never raises."""

@@ -105,6 +105,10 @@ class MemoryWorld:
                 for server, rule in template.tools.items():
                     tools.setdefault(server, set()).update(rule.allow)
 
+    async def whoami(self) -> str:
+        """Who uses this world: whoever it is, a person."""
+        return "person"
+
     async def problems(self) -> Sequence[str]:
         """What keeps this world from being ready: nothing does."""
         return ()

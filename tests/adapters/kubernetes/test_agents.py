@@ -85,7 +85,7 @@ async def test_a_label_finds_and_proves_nothing() -> None:
 
 async def test_a_proposal_is_its_specs_roots_whatever_its_label_says() -> None:
     spec = object_of(proposal(Root("agents", "other", "subagents")))["spec"]
-    metadata = {"name": "sub-a", "creationTimestamp": "2026-11-21T12:00:00Z", "resourceVersion": "1"}
+    metadata = {"name": "sub-a", "uid": "1", "creationTimestamp": "2026-11-21T12:00:00Z", "resourceVersion": "1"}
     wire = Scripted([(200, {"metadata": {}, "items": [{"metadata": metadata, "spec": spec}]})])
 
     assert await KubernetesProposals(wire.client(), SystemClock()).of_root(ROOT) == []

@@ -111,7 +111,8 @@ def test_a_ledger_is_named_after_its_root() -> None:
 
 
 def test_a_ledger_keeps_what_others_wrote_on_its_object_and_the_marks_of_the_last_writes() -> None:
-    spec = {"root": "agents/a", "open": {}, "live": {}, "used": {}, "changes": [], "spawned": 0, "audit": {}}
+    empty = {"open": {}, "live": {}, "used": {}, "changes": [], "spawned": 0, "audit": {}}
+    spec = {"root": "agents/a", "account": "", **empty}
     metadata = {"name": "agents.a", "resourceVersion": "7", "labels": {"team": "x"}, "annotations": {"note": "y"}}
     stored = stored_ledger_of({"metadata": metadata, "spec": spec})
 
