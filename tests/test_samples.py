@@ -35,7 +35,7 @@ def numbers(policy: Policy) -> dict[str, int]:
 
 
 def test_the_samples_are_the_ones_that_the_documentation_names() -> None:
-    assert set(TEMPLATES) == {"researcher", "log-analyst", "verifier"}
+    assert set(TEMPLATES) == {"researcher", "log-analyst", "verifier", "lead-researcher"}
     assert set(POLICIES) == {"default", "strict"}
 
 
@@ -60,13 +60,26 @@ def test_the_default_policy_says_what_each_section_is_for() -> None:
 
 
 def test_the_default_policy_s_limits_are_the_safe_defaults() -> None:
-    assert numbers(POLICIES["default"]) == numbers(Policy())
+    safe = numbers(Policy())
+    shown = {key: limit for key, limit in numbers(POLICIES["default"]).items() if key in safe}
+
+    assert shown == safe | {"lineage.most_depth": 1}  # for the one sample that spawns, which asks a person
+
+
+def test_only_a_sample_for_which_a_person_is_asked_may_spawn() -> None:
+    for template in TEMPLATES.values():
+        asked = resolve(CALLER, Ask(template.name, "Find out"), template)
+
+        assert template.depth == 0 or POLICIES["default"].approval.risk(template, asked.request) != "low"
 
 
 def test_no_limit_of_the_strict_policy_is_looser_than_the_default() -> None:
     strict, default = numbers(POLICIES["strict"]), numbers(POLICIES["default"])
 
-    assert all(0 < strict[key] < default[key] for key in default)
+    assert all(strict[key] < default[key] for key in default)
+    assert [key for key in default if strict[key] == 0] == ["lineage.most_depth"]
+    assert (POLICIES["strict"].approval.at_least, POLICIES["default"].approval.at_least) == ("medium", "low")
+    assert POLICIES["strict"].approval.long_life < POLICIES["default"].approval.long_life
     assert set(POLICIES["strict"].template.allow) < set(POLICIES["default"].template.allow)
 
 

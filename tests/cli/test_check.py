@@ -59,7 +59,7 @@ def test_the_folders_are_found_where_the_command_is_run(monkeypatch: pytest.Monk
 
 def test_mistakes_in_both_folders_are_all_named(folder: Path) -> None:
     replace(folder / "policies/default.yaml", "live_per_root", "live_per_rot")
-    replace(folder / "templates/verifier.yaml", "risk: low", "risk: high")
+    replace(folder / "templates/verifier.yaml", "risk: low", "risk: none")
     replace(folder / "templates/researcher.yaml", "most: 4h", "most: 4w")
     result = run(folder)
 
@@ -67,18 +67,18 @@ def test_mistakes_in_both_folders_are_all_named(folder: Path) -> None:
     assert places(result) == [
         ("live_per_rot: 10", "quota.live_per_rot"),
         ("lifetime: {default: 30m, most: 4w}", "lifetime.most"),
-        ("risk: high", "risk"),
+        ("risk: none", "risk"),
     ]
 
 
 def test_what_only_shows_in_several_files_is_named_with_its_line(folder: Path) -> None:
-    replace(folder / "policies/default.yaml", "verifier]", "verifer]")
+    replace(folder / "policies/default.yaml", "verifier, ", "verifer, ")
     replace(folder / "policies/strict.yaml", "[agents-strict]", "[agents]")
     result = run(folder)
 
     assert result.exit_code == 1
     assert places(result) == [
-        ("allow: [researcher, log-analyst, verifer]", "template.allow[2]"),
+        ("allow: [researcher, log-analyst, verifer, lead-researcher]", "template.allow[2]"),
         ("namespaces: [agents]", "callers.namespaces[0]"),
         ((folder / "templates/verifier.yaml").read_text().splitlines()[0], "document"),
     ]
@@ -98,6 +98,7 @@ def test_how_a_sample_is_rendered_can_be_chosen(folder: Path) -> None:
 
     found = problems(examine(folder / "templates", Template), examine(folder / "policies", Policy), refuse)
     assert [problem.message.rpartition(": ")[2] for problem in found] == [
+        "not lead-researcher",
         "not log-analyst",
         "not researcher",
         "not verifier",
