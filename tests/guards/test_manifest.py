@@ -6,7 +6,7 @@ import pytest
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Root, ToolSelection
 from mcp_agentspawn.guards.manifest import ManifestInvariants
-from tests.builders import OTHER, ROOT, template
+from tests.builders import OTHER, ROOT
 from tests.guards.cases import FixedFacts, codes, lineage, rendered
 
 GUARD = ManifestInvariants()
