@@ -1,0 +1,173 @@
+"""Explain what each guard says to a request or to a stored proposal: all are asked, and nothing comes of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mcp_agentspawn.core.digest import proposal_digest, request_digest
+from mcp_agentspawn.core.errors import AgentSpawnError
+from mcp_agentspawn.core.guard import Asked, Guard, Rendered, Step, decide, verdict_of
+from mcp_agentspawn.core.model import Caller, Manifest, Root
+from mcp_agentspawn.core.ports import Facts
+from mcp_agentspawn.core.render import proposal_id
+from mcp_agentspawn.core.request import Ask, resolve
+from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Reason
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, _changed
+from mcp_agentspawn.operations.apply import _rendered as _as_stored
+from mcp_agentspawn.operations.creating import LAPSED, SPENT, standing
+from mcp_agentspawn.operations.propose import Case
+from mcp_agentspawn.operations.propose import _rendered as _anew
+from mcp_agentspawn.operations.refusing import NO_POLICY
+from mcp_agentspawn.operations.services import Rules, Services
+
+NOT_ONE_POLICY = "not exactly one policy is for this caller"
+NO_TEMPLATE = "there is no template of that name, so nothing was rendered"
+ENDED = "the proposal is no longer open"
+HELD = "its place is reserved already"
+CREATE_ANSWERS = "at apply the create itself is the answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """A guard that was not asked, and why."""
+
+    guard: str
+    why: str
+
+
+Heard = Finding | Unasked
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What would be said at this step, in the order in which it is asked.
+
+    `policies` names all that match the caller. `known` is the proposal that stands for the same request already, or
+    `""`. `changed` is what a proposal rests on and is no longer so. `manifest` is `None` when nothing was rendered.
+    """
+
+    step: Step
+    caller: Caller
+    policies: tuple[str, ...]
+    heard: tuple[Heard, ...]
+    known: str = ""
+    changed: tuple[Reason, ...] = ()
+    manifest: Manifest | None = None
+
+    @property
+    def decision(self) -> Decision:
+        """What the chain says once everyone was heard."""
+        return Decision(tuple(one for one in self.heard if isinstance(one, Finding)))
+
+
+async def explain_request(services: Services, caller: Caller, ask: Ask) -> Explained:
+    """What `propose_subagent` would be answered. Raises `Upstream` when there is no way to ask."""
+    rules, facts = services.rules.current(), services.facts()
+    policies = _matching(rules, caller.root)
+    if len(policies) != 1:
+        return _unruled("propose", caller, policies)
+    policy, asked = rules.policies[policies[0]], resolve(caller, ask, rules.templates.get(ask.template))
+    ledger, rendered = await facts.ledger(caller, fresh=True), _rendered(services, policy, asked)
+    heard = await _heard(policy, "propose", asked, rendered, facts)
+    if isinstance(rendered, str):
+        return Explained("propose", caller, policies, heard)
+    known = ledger.find(rendered.agent.lineage.request_digest)
+    return Explained("propose", caller, policies, heard, known, manifest=rendered.manifest)
+
+
+async def explain_proposal(services: Services, root: Root, id_: str) -> Explained | None:
+    """What `apply_subagent` would be answered; `None` when this root has no such proposal.
+
+    Raises `Upstream` when there is no way to ask.
+    """
+    stored = await services.proposals.get(id_)
+    if stored is None or stored.root != root.name:
+        return None
+    rules, caller = services.rules.current(), Caller(replace(root, home=stored.home), stored.parent)
+    policies = _matching(rules, root)
+    if len(policies) != 1:
+        return _unruled("apply", caller, policies)
+    template = rules.templates.get(stored.request.template)
+    matter = Matter(services, caller, stored, rules.policies[policies[0]], template, services.facts())
+    if stored.phase != "proposed":
+        ended = _unasked(matter.policy, ENDED)
+        heard = (Finding("proposal", verdict_of(await _ending(matter))), *ended)
+        return Explained("apply", caller, policies, heard, manifest=json.loads(stored.manifest))
+    return await _open(matter, policies)
+
+
+def _matching(rules: Rules, root: Root) -> tuple[str, ...]:
+    return tuple(sorted(name for name, policy in rules.policies.items() if policy.callers.match(root)))
+
+
+def _unruled(step: Step, caller: Caller, policies: tuple[str, ...]) -> Explained:
+    heard = (Finding("policy", Deny((NO_POLICY,))), *_unasked(Policy(), NOT_ONE_POLICY))
+    return Explained(step, caller, policies, heard)
+
+
+def _rendered(services: Services, policy: Policy, asked: Asked) -> Rendered | str:
+    """What would be created, or why there is nothing."""
+    if asked.template is None:
+        return NO_TEMPLATE
+    try:
+        digest = request_digest(asked.caller, asked.request, asked.template.hash)
+        case = Case(services, asked.caller, policy, asked, asked.template, digest, services.clock.now(), None)
+        return _anew(case, proposal_id(asked.template.name, services.suffix()))
+    except (AgentSpawnError, ValueError) as error:
+        return f"nothing could be rendered: {error}"
+
+
+async def _open(matter: Matter, policies: tuple[str, ...]) -> Explained:
+    stored, facts, rendered = matter.stored, matter.facts, _as_it_was(matter)
+    asked = Asked(matter.caller, stored.request, matter.template)
+    held = stored.id in (await facts.ledger(matter.caller, fresh=True)).live
+    reasons = _staleness(matter) + ([rendered] if isinstance(rendered, Reason) else [])
+    ready = rendered.message if isinstance(rendered, Reason) else rendered
+    heard = await _heard(matter.policy, "apply", asked, ready, facts, held=held)
+    return Explained(
+        "apply",
+        matter.caller,
+        policies,
+        (Finding("proposal", verdict_of(reasons)), *heard),
+        changed=tuple(await _changed(matter)),
+        manifest=json.loads(stored.manifest),
+    )
+
+
+def _as_it_was(matter: Matter) -> Rendered | Reason | str:
+    return _as_stored(matter, matter.template) if matter.template else NO_TEMPLATE
+
+
+def _staleness(matter: Matter) -> list[Reason]:
+    stored = matter.stored
+    forged = proposal_digest(stored.manifest, stored.grant) != stored.digest
+    return [reason for reason, so in ((DIGEST, forged), (EXPIRED, stored.expires_at <= matter.facts.now)) if so]
+
+
+async def _ending(matter: Matter) -> list[Reason]:
+    """Why nothing comes of a proposal that is no longer open; nothing when its agent stands."""
+    if matter.stored.phase == "lapsed":
+        return [LAPSED]
+    return [] if await standing(matter.services, matter.stored) else [SPENT]
+
+
+async def _heard(
+    policy: Policy, step: Step, asked: Asked, rendered: Rendered | str, facts: Facts, *, held: bool = False
+) -> tuple[Heard, ...]:
+    """Every guard in the order of the rule book; without something rendered, those that judge it are not asked."""
+    questions = dict(policy.before_rendering(asked, facts, step))
+    if isinstance(rendered, Rendered):
+        questions |= policy.once_rendered(rendered, facts, step, reserved=held)
+    found = {finding.guard: finding for finding in (await decide(questions, everyone=True)).findings}
+    why = rendered if isinstance(rendered, str) else HELD
+    here = policy.guards(step)
+    return tuple(
+        found.get(one.guard) or (one if one.guard in here else Unasked(one.guard, CREATE_ANSWERS))
+        for one in _unasked(policy, why)
+    )
+
+
+def _unasked(policy: Policy, why: str) -> Sequence[Unasked]:
+    """All guards of the rule book, in order, for the same reason."""
+    return [Unasked(name, why) for name in Policy.model_fields if isinstance(getattr(policy, name), Guard)]

@@ -1,0 +1,251 @@
+"""Every guard is heard about a request or a stored proposal, and nothing comes of it."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mcp_agentspawn.core.digest import canonical
+from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.core.model import Proposal
+from mcp_agentspawn.core.switches import Freeze
+from mcp_agentspawn.core.verdict import Finding
+from mcp_agentspawn.operations.answers import Applied, Proposed
+from mcp_agentspawn.operations.apply import apply
+from mcp_agentspawn.operations.explain import (
+    CREATE_ANSWERS,
+    ENDED,
+    HELD,
+    NO_TEMPLATE,
+    NOT_ONE_POLICY,
+    Explained,
+    Unasked,
+    explain_proposal,
+    explain_request,
+)
+from mcp_agentspawn.operations.propose import propose
+from mcp_agentspawn.operations.retire import retire
+from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, guard_names, policy, template
+from tests.guards.cases import ledger
+from tests.operations.doubles import failing
+
+
+async def proposed(setup: Bench, **changes: Any) -> Proposed:
+    answer = await propose(setup.services, CALLER, ask(**changes))
+    assert isinstance(answer, Proposed), answer.reasons
+    await setup.services.later.settle()
+    return answer
+
+
+async def applied(setup: Bench, made: Proposed) -> None:
+    answer = await apply(setup.services, CALLER, made.proposal, made.digest)
+    assert isinstance(answer, Applied), answer.reasons
+    await setup.services.later.settle()
+
+
+async def of(setup: Bench, made: Proposed) -> Explained:
+    explained = await explain_proposal(setup.services, ROOT, made.proposal)
+    assert explained is not None
+    return explained
+
+
+async def put_back(setup: Bench, made: Proposed, **changes: Any) -> Proposal:
+    """Store the proposal again, not as the server would."""
+    stored = await setup.world.proposals.get(made.proposal)
+    assert stored is not None
+    changed = replace(stored, **changes)
+    setup.world.proposals._stored[made.proposal] = changed
+    return changed
+
+
+def codes(explained: Explained) -> list[str]:
+    return [reason.code for reason in explained.decision.reasons]
+
+
+def changed(explained: Explained) -> list[str]:
+    return [reason.code for reason in explained.changed]
+
+
+def guards(explained: Explained) -> list[str]:
+    return [one.guard for one in explained.heard]
+
+
+def unasked(explained: Explained) -> dict[str, str]:
+    return {one.guard: one.why for one in explained.heard if isinstance(one, Unasked)}
+
+
+async def test_everyone_is_heard_about_a_request_in_the_order_of_the_rule_book() -> None:
+    explained = await explain_request(bench().services, CALLER, ask())
+
+    assert guards(explained) == guard_names()
+    assert unasked(explained) == {}
+    assert (explained.step, explained.policies, explained.decision.outcome) == ("propose", ("default",), "allowed")
+    assert explained.manifest is not None
+    assert explained.manifest["spec"]["declarative"]["modelConfig"] == "default-model-config"
+
+
+async def test_a_refusal_ends_nothing() -> None:
+    setup = bench(quota={"open_proposals": 0}, rate={"changes_per_minute": 0})
+    await setup.world.switchboard.set(Freeze("everywhere", frozen=True))
+    explained = await explain_request(setup.services, CALLER, ask(model="gpt-9"))
+
+    assert codes(explained)[:2] == ["freeze.frozen", "manifest.model_not_allowed"]
+    assert {"rate.changes_per_minute", "quota.open_proposals"} <= set(codes(explained))
+    assert guards(explained) == guard_names()
+
+
+async def test_nothing_is_reserved_stored_or_recorded() -> None:
+    setup = bench(approval={"at_least": "medium"})
+    made = await proposed(setup)
+    before = len(setup.audit.records)
+    ledger_before = await setup.world.ledgers.look(ROOT.name)
+    for explained in (await explain_request(setup.services, CALLER, ask(purpose="Other")), await of(setup, made)):
+        assert explained.decision.outcome == "pending_approval"
+
+    assert len(setup.audit.records) == before
+    assert await setup.world.ledgers.look(ROOT.name) is ledger_before
+    assert len(await setup.world.proposals.all()) == 1
+    assert not setup.services.later.wanted.is_set()
+
+
+async def test_without_a_template_nobody_is_asked_about_a_manifest() -> None:
+    explained = await explain_request(bench().services, CALLER, ask(template="unknown"))
+
+    assert codes(explained)[0] == "template.not_allowed"
+    assert set(unasked(explained).values()) == {NO_TEMPLATE}
+    assert {"manifest", "quota", "access"} <= set(unasked(explained))
+    assert explained.manifest is None
+
+
+@pytest.mark.parametrize("topic", ["<<<DATA", "\udc80\udc80\udc80"])
+async def test_what_can_not_be_rendered_is_not_asked_about(topic: str) -> None:
+    explained = await explain_request(bench().services, CALLER, ask(parameters=(("topic", topic),)))
+
+    assert explained.decision.outcome == "denied"
+    assert "manifest" in unasked(explained)
+    assert "parameters" not in unasked(explained)
+
+
+async def test_what_an_unanswering_guard_met_is_there_for_operators() -> None:
+    setup = bench()
+    setup.world.inventory.violations = failing(Unavailable("The API server is away."))  # type: ignore[method-assign] # a bad day
+    explained = await explain_request(setup.services, CALLER, ask())
+
+    (crd,) = [one for one in explained.heard if one.guard == "crd"]
+    assert isinstance(crd, Finding)
+    assert crd.detail == "Unavailable: The API server is away."
+    assert codes(explained) == ["crd.unanswered"]
+
+
+@pytest.mark.parametrize("names", [(), ("default", "second")])
+async def test_without_exactly_one_policy_nobody_is_asked(names: tuple[str, ...]) -> None:
+    setup = bench()
+    made = await proposed(setup)
+    setup.rules.policies = {name: policy() for name in reversed(names)}
+    for explained in (await explain_request(setup.services, CALLER, ask()), await of(setup, made)):
+        assert explained.policies == names
+        assert codes(explained) == ["policy.none"]
+        assert guards(explained) == ["policy", *guard_names()]
+        assert set(unasked(explained).values()) == {NOT_ONE_POLICY}
+
+
+async def test_the_proposal_that_stands_for_the_same_request_is_named() -> None:
+    setup = bench()
+    made = await proposed(setup)
+
+    assert (await explain_request(setup.services, CALLER, ask())).known == made.proposal
+    assert (await explain_request(setup.services, CALLER, ask(purpose="Other"))).known == ""
+
+
+async def test_an_open_proposal_is_judged_as_an_apply_would_be() -> None:
+    setup = bench(quota={"live_per_parent": 1})
+    made = await proposed(setup)
+    explained = await of(setup, made)
+    assert (explained.step, guards(explained)) == ("apply", ["proposal", *guard_names()])
+    assert unasked(explained) == {"access": CREATE_ANSWERS}
+    assert (explained.decision.outcome, changed(explained)) == ("allowed", [])
+    assert explained.manifest == made.manifest
+
+    await setup.world.ledgers.change(ROOT.name, lambda _: (ledger(live=1), None))
+    assert codes(await of(setup, made)) == ["quota.live_per_parent"]
+
+
+async def test_a_place_that_is_reserved_already_is_not_judged_again() -> None:
+    setup = bench()
+    made = await proposed(setup)
+    setup.world.agents.create = failing(Unavailable("The API server is away."))  # type: ignore[method-assign] # a bad day
+    with pytest.raises(Unavailable):
+        await apply(setup.services, CALLER, made.proposal, made.digest)
+    explained = await of(setup, made)
+
+    assert explained.decision.outcome == "allowed"
+    assert {guard for guard, why in unasked(explained).items() if why == HELD} == {"rate", "quota"}
+
+
+async def test_what_a_proposal_rests_on_and_has_changed_is_named() -> None:
+    setup = bench()
+    made = await proposed(setup)
+    setup.rules.policies["default"] = policy(manifest={"most_tools": 5})
+    explained = await of(setup, made)
+
+    assert (explained.decision.outcome, changed(explained)) == ("allowed", ["proposal.policy_changed"])
+
+
+async def test_a_template_that_changed_makes_it_stale_and_one_that_is_gone_refused() -> None:
+    setup = bench()
+    made = await proposed(setup)
+    setup.rules.templates["researcher"] = template(description="Another one.")
+    stale = await of(setup, made)
+    assert codes(stale) == ["proposal.template_changed"]
+    assert "manifest" in unasked(stale)
+
+    del setup.rules.templates["researcher"]
+    gone = await of(setup, made)
+    assert codes(gone)[0] == "template.not_allowed"
+    assert set(unasked(gone).values()) == {NO_TEMPLATE, CREATE_ANSWERS}
+
+
+async def test_a_proposal_that_is_over_forged_or_of_another_make_says_so() -> None:
+    setup = bench()
+    made = await proposed(setup)
+    setup.clock.advance(minutes=15)
+    assert codes(await of(setup, made)) == ["proposal.expired"]
+    setup.clock.advance(minutes=-15)
+
+    await put_back(setup, made, digest="sha256:forged")
+    assert codes(await of(setup, made)) == ["proposal.digest"]
+    other = json.loads(canonical(made.manifest)) | {"kind": "Other"}
+    await put_back(setup, made, digest=made.digest, manifest=canonical(other))
+    assert set(codes(await of(setup, made))) == {"proposal.digest", "proposal.manifest_changed"}
+
+
+async def test_nobody_is_asked_about_a_proposal_that_has_come_to_its_end() -> None:
+    setup = bench()
+    withdrawn, live, spent = [await proposed(setup, purpose=purpose) for purpose in ("a", "b", "c")]
+    await retire(setup.services, CALLER, withdrawn.proposal)
+    for made in (live, spent):
+        await applied(setup, made)
+    await retire(setup.services, CALLER, spent.proposal)
+
+    said = [await of(setup, made) for made in (withdrawn, live, spent)]
+    assert [codes(explained) for explained in said] == [["proposal.lapsed"], [], ["proposal.spent"]]
+    assert [explained.decision.outcome for explained in said] == ["denied", "allowed", "denied"]
+    assert all(set(unasked(explained).values()) == {ENDED} for explained in said)
+
+
+async def test_a_proposal_of_another_root_is_none() -> None:
+    setup = bench()
+    made = await proposed(setup)
+
+    assert await explain_proposal(setup.services, OTHER, made.proposal) is None
+    assert await explain_proposal(setup.services, ROOT, "sub-researcher-unknown") is None
+
+
+async def test_a_proposal_is_looked_at_where_its_subagent_would_live() -> None:
+    setup = bench()
+    made = await proposed(setup)
+    explained = await explain_proposal(setup.services, replace(ROOT, home="elsewhere"), made.proposal)
+
+    assert explained is not None
+    assert explained.caller == CALLER
