@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +22,16 @@ COMMANDS: Mapping[str, str] = {
     "dev": "mcp_agentspawn.cli.dev.command:dev",
     "demo": "mcp_agentspawn.cli.dev.command:demo",
     "check": "mcp_agentspawn.cli.check:check",
+    "explain": "mcp_agentspawn.cli.explain:explain",
     "manifests": "mcp_agentspawn.cli.onboard:manifests",
+    "proposals": "mcp_agentspawn.cli.deciding:proposals",
+    "show": "mcp_agentspawn.cli.deciding:show",
+    "approve": "mcp_agentspawn.cli.deciding:approve",
+    "deny": "mcp_agentspawn.cli.deciding:deny",
+    "freeze": "mcp_agentspawn.cli.stopping:freeze",
+    "unfreeze": "mcp_agentspawn.cli.stopping:unfreeze",
+    "retire-tree": "mcp_agentspawn.cli.stopping:retire_tree",
+    "reset": "mcp_agentspawn.cli.stopping:reset",
     "audit": "mcp_agentspawn.cli.audit:audit",
     "healthcheck": "mcp_agentspawn.cli.healthcheck:healthcheck",
 }
@@ -36,6 +46,13 @@ class Ports:
         """The audit heads of all ledgers, from the cluster of this kubeconfig; None: the current one."""
         heads: Sequence[Head] = await import_module("mcp_agentspawn.app").read_heads(kubeconfig)
         return heads
+
+    def cluster(self, kubeconfig: Path | None) -> AbstractAsyncContextManager[Any]:
+        """The cluster of this kubeconfig (None: the current one) with the identity that it names."""
+        reached: AbstractAsyncContextManager[Any] = import_module("mcp_agentspawn.app").connect(
+            (), kubeconfig=kubeconfig
+        )
+        return reached
 
 
 class Commands(click.Group):

@@ -46,7 +46,7 @@ def test_all_commands_are_listed_with_what_they_do() -> None:
 
 
 def test_a_command_that_there_is_not_is_a_usage_error() -> None:
-    assert run("approve").exit_code == 2
+    assert run("abolish").exit_code == 2
 
 
 @pytest.mark.parametrize(

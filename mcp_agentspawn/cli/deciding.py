@@ -1,0 +1,176 @@
+"""`agentspawn proposals`, `show`, `approve` and `deny`: what subagents are asked for, and people's word on them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import click
+from pydantic import BaseModel
+
+from mcp_agentspawn.adapters.files import examine
+from mcp_agentspawn.cli import FINDINGS
+from mcp_agentspawn.cli.escaping import block, escaped
+from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, moment, reason_option
+from mcp_agentspawn.cli.showing import Shown, lines
+from mcp_agentspawn.cli.standing import broken, counting, state_of, tally
+from mcp_agentspawn.core.model import Approval, Proposal, Root
+from mcp_agentspawn.core.names import MOST_DEPTH, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.services import Rules, random_suffix
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+OVER = {
+    "expired": "its time is over",
+    "lapsed": "it was withdrawn or given up",
+    "applied": "its agent has been made",
+}
+
+M = TypeVar("M", bound=BaseModel)
+Decision = Literal["approve", "deny"]
+
+
+@click.command(short_help="List what subagents are asked for.")
+@click.option("--all", "everything", is_flag=True, help="Those that are no longer open, too.")
+@kubeconfig_option
+def proposals(everything: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click passes flags so
+    """List open proposals: risk, who asks for what and why, how many approved, and until when."""
+    as_person(kubeconfig, lambda cluster: _list(cluster, everything=everything))
+
+
+@click.command(short_help="Show all of one proposal.")
+@click.argument("id_", metavar="ID")
+@click.option("--templates", type=FOLDER, help="The folder of templates; default ./templates where it is.")
+@click.option("--policies", type=FOLDER, help="The folder of policies; default ./policies where it is.")
+@kubeconfig_option
+def show(id_: str, templates: Path | None, policies: Path | None, kubeconfig: Path | None) -> None:
+    r"""Show everything that approving ID would allow, and the digest that the decision is bound to.
+
+    Characters that could hide or imitate something are written \u{...}; text of others stands behind a gutter.
+    """
+    rules = Rules(_at_hand(templates, "templates", Template), _at_hand(policies, "policies", Policy))
+    as_person(kubeconfig, lambda cluster: _show(cluster, id_, rules))
+
+
+@click.command(short_help="Approve one proposal.")
+@click.argument("id_", metavar="ID")
+@click.option("--digest", default="", help="What you have seen: refuse when the proposal has another digest.")
+@reason_option
+@kubeconfig_option
+def approve(id_: str, digest: str, reason: str, kubeconfig: Path | None) -> None:
+    """Approve ID in your own name: these very bytes, once. It can not be changed afterwards."""
+    as_person(kubeconfig, lambda cluster: _decide(cluster, id_, "approve", digest, reason))
+
+
+@click.command(short_help="Deny one proposal.")
+@click.argument("id_", metavar="ID")
+@click.option("--digest", default="", help="What you have seen: refuse when the proposal has another digest.")
+@reason_option
+@kubeconfig_option
+def deny(id_: str, digest: str, reason: str, kubeconfig: Path | None) -> None:
+    """Deny ID in your own name. One denial is enough, whoever approves."""
+    as_person(kubeconfig, lambda cluster: _decide(cluster, id_, "deny", digest, reason))
+
+
+async def _list(cluster: Cluster, *, everything: bool) -> int:
+    now = cluster.clock.now()
+    found = [each for each in await cluster.proposals.all() if everything or state_of(each, now) == "open"]
+    decisions: dict[str, list[Approval]] = defaultdict(list)
+    for approval in await cluster.approvals.all():
+        decisions[approval.proposal].append(approval)
+    for proposal in sorted(found, key=lambda each: (each.expires_at, each.id)):
+        _print_short(proposal, decisions[proposal.id], now)
+    if not found:
+        click.echo("There are no proposals." if everything else "There are no open proposals.")
+    return FINE
+
+
+def _print_short(proposal: Proposal, decisions: Sequence[Approval], now: datetime) -> None:
+    who = f"{proposal.root} > {proposal.parent}" if proposal.parent else proposal.root
+    until = f"open until {moment(proposal.expires_at)}"
+    state = state_of(proposal, now)
+    click.echo(f"{escaped(proposal.id)}  risk {proposal.risk}, {tally(proposal, decisions)}")
+    click.echo(f"  {until if state == 'open' else state}")
+    for line in [*block(f"{who} asks for {proposal.request.template}", "  "), *block(proposal.request.purpose, "  ")]:
+        click.echo(line)
+
+
+async def _show(cluster: Cluster, id_: str, rules: Rules) -> int:
+    proposal = await _whole(cluster, id_)
+    if proposal is None:
+        return FINDINGS
+    template = rules.templates.get(proposal.request.template)
+    namespace, _, account = proposal.root.partition("/")
+    shown = Shown(
+        proposal=proposal,
+        ancestors=await _ancestors(cluster, proposal),
+        decisions=await cluster.approvals.of(id_),
+        template=template if template and template.hash == proposal.template_hash else None,
+        policy=rules.policy_for(Root(namespace, account, proposal.home)),
+        now=cluster.clock.now(),
+    )
+    for line in lines(shown):
+        click.echo(line)
+    return FINE
+
+
+async def _decide(cluster: Cluster, id_: str, decision: Decision, digest: str, reason: str) -> int:
+    proposal = await _whole(cluster, id_)
+    if proposal is None:
+        return FINDINGS
+    if digest and digest != proposal.digest:
+        complain(f"{id_} has another digest: {proposal.digest}. Look at it again: agentspawn show {id_}")
+        return FINDINGS
+    me, given = await cluster.whoami(), counting(proposal, await cluster.approvals.of(id_))
+    mine = {approval.decision: approval.name for approval in given if approval.decider == me}
+    if decision in mine:
+        return _say(proposal, f"You have said so already ({mine[decision]})", me, given)
+    state = state_of(proposal, cluster.clock.now())
+    if state != "open":
+        complain(f"{id_} can no longer be decided: {OVER[state]}.")
+        return FINDINGS
+    if "deny" in mine:
+        take_back = f"kubectl delete --namespace {SYSTEM_NAMESPACE} subagentapproval {mine['deny']}"
+        complain(f"You have denied {id_}, which stands until you take it back: {take_back}")
+        return FINDINGS
+    approval = Approval(f"{id_}.{random_suffix()}", id_, proposal.uid, proposal.digest, decision, me, reason)
+    stored = await cluster.approvals.create(approval)
+    return _say(proposal, "Approved" if decision == "approve" else "Denied", me, [*given, stored])
+
+
+def _say(proposal: Proposal, what: str, me: str, decisions: Sequence[Approval]) -> int:
+    click.echo(escaped(f"{what}: {proposal.id}, {proposal.digest}, as {me}. Now: {tally(proposal, decisions)}."))
+    return FINE
+
+
+async def _whole(cluster: Cluster, id_: str) -> Proposal | None:
+    """The proposal, if its digest is that of its bytes; otherwise says loudly that it is not."""
+    proposal = await cluster.proposals.get(id_)
+    if proposal is None:
+        complain(f"There is no proposal {id_}.")
+        return None
+    if problem := broken(proposal):
+        complain(f"DO NOT APPROVE {id_}: it was tampered with: {problem}.")
+        return None
+    return proposal
+
+
+async def _ancestors(cluster: Cluster, proposal: Proposal) -> Sequence[Proposal]:
+    """Those above it, nearest first, as far as they are there."""
+    found: list[Proposal] = []
+    parent = proposal.parent
+    while parent and len(found) <= MOST_DEPTH:
+        above = await cluster.proposals.get(parent)
+        if above is None:
+            break
+        found.append(above)
+        parent = above.parent
+    return found
+
+
+def _at_hand(folder: Path | None, default: str, model: type[M]) -> dict[str, M]:
+    """The good files of this folder, or of the one that lies here; none where there is no such folder."""
+    path = folder or Path(default)
+    return examine(path, model).values if path.is_dir() else {}

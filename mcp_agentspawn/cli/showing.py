@@ -1,0 +1,199 @@
+"""What `agentspawn show` prints. Whatever is not ours stands behind a gutter, escaped."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mcp_agentspawn.cli.differing import differences, minutes
+from mcp_agentspawn.cli.escaping import behind_gutter, block, escaped, quoted, unusual
+from mcp_agentspawn.cli.people import moment
+from mcp_agentspawn.cli.standing import objection, state_of, tally
+from mcp_agentspawn.core.lineage import excesses
+from mcp_agentspawn.core.model import Approval, Grant, Proposal
+from mcp_agentspawn.core.risk import highest, raised_by
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.guards import Policy
+
+PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
+MOST_UNUSUAL = 20
+LINE_END = "\n"
+NO_TEMPLATE = "can not be shown: the template that was rendered is not at hand (--templates FOLDER)"
+NO_RULES = "can not be shown: the template that was rendered and its policy are not both at hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All there is to know of a proposal. `ancestors` are the proposals above it, nearest first.
+
+    `template` is the very version that was rendered; it and the policy are `None` where they are not at hand.
+    """
+
+    proposal: Proposal
+    ancestors: Sequence[Proposal]
+    decisions: Sequence[Approval]
+    template: Template | None
+    policy: Policy | None
+    now: datetime
+
+    @property
+    def complete(self) -> bool:
+        """Whether all ancestors were found."""
+        return not [self.proposal, *self.ancestors][-1].parent
+
+
+def lines(shown: Shown) -> Iterator[str]:
+    """The whole page. The proposal's digest was found to be right before."""
+    yield from _summary(shown)
+    yield from _section("Who asks, and what for", _asking(shown.proposal))
+    yield from _section("Risk", _risk(shown))
+    yield from _section("Decisions of people", _decisions(shown))
+    yield from _section("What it may hold at most, beside its parent", _grants(shown))
+    yield from _section("Difference to the template's defaults", _difference(shown))
+    yield from _section("Manifest, whole: the Agent that will be created", _manifest(shown.proposal.manifest))
+    yield from _section("Digest", _digest(shown.proposal))
+
+
+def fact(label: str, text: str) -> Iterator[str]:
+    """A label of ours, and beside it a text that may not be."""
+    return block(text, f"  {label:<12} ")
+
+
+def _section(heading: str, content: Iterable[str]) -> Iterator[str]:
+    yield ""
+    yield heading
+    yield from content
+
+
+def _summary(shown: Shown) -> Iterator[str]:
+    proposal = shown.proposal
+    yield from fact("proposal", proposal.id)
+    until = f", until {moment(proposal.expires_at)}" if proposal.phase == "proposed" else ""
+    yield from fact("state", f"{state_of(proposal, shown.now)}{until}; {tally(proposal, shown.decisions)}")
+    if found := unusual(*_texts(json.loads(proposal.manifest)), proposal.request.purpose):
+        more = f" and {len(found) - MOST_UNUSUAL} more" if len(found) > MOST_UNUSUAL else ""
+        yield from fact("beware", f"it holds unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
+
+
+def _asking(proposal: Proposal) -> Iterator[str]:
+    yield from fact("root", proposal.root)
+    yield from fact("parent", proposal.parent or "none: the root itself asks")
+    yield from fact("template", proposal.request.template)
+    yield from fact("namespace", proposal.home)
+    yield from fact("purpose", proposal.request.purpose)
+
+
+def _risk(shown: Shown) -> Iterator[str]:
+    proposal = shown.proposal
+    yield from fact("this", proposal.risk)
+    if proposal.parent:
+        chain = highest(proposal.risk, *(ancestor.risk for ancestor in shown.ancestors))
+        above = ", ".join(f"{ancestor.id} {ancestor.risk}" for ancestor in shown.ancestors)
+        gone = "" if shown.complete else "; not all above it are there any more"
+        yield from fact("whole chain", f"{chain}; above it: {above or 'nobody'}{gone}")
+    yield from fact("why", _why(shown))
+
+
+def _why(shown: Shown) -> str:
+    if shown.template is None or shown.policy is None:
+        return NO_RULES
+    rule = shown.policy.approval
+    reasons = [f"the template says {shown.template.risk}", f"the policy says at least {rule.at_least}"]
+    return "; ".join([*reasons, *raised_by(shown.template, shown.proposal.request, long_life=rule.long_life)])
+
+
+def _decisions(shown: Shown) -> Iterator[str]:
+    for approval in shown.decisions:
+        against = objection(approval, shown.proposal)
+        when = f" at {moment(approval.decided_at)}" if approval.decided_at else ""
+        yield from fact(
+            approval.decision, f"{approval.decider}{when}{f' DOES NOT COUNT: {against}' if against else ''}"
+        )
+        if approval.reason:
+            yield from block(approval.reason, "    ")
+    if not shown.decisions:
+        yield "  none yet"
+
+
+def _grants(shown: Shown) -> Iterator[str]:
+    parent = shown.ancestors[0] if shown.ancestors else None
+    above = _held(parent.grant) if parent else {}
+    for label, held in _held(shown.proposal.grant).items():
+        yield from fact(label, held)
+        if parent:
+            yield from fact("  its parent", above[label])
+    if parent:
+        beyond = [f"{excess.kind} {excess.what}" for excess in excesses(shown.proposal.grant, parent.grant)]
+        yield from fact("beyond", ", ".join(beyond) or "nothing: it is within its parent's")
+    elif shown.proposal.parent:
+        yield "  its parent's proposal is gone"
+
+
+def _held(grant: Grant) -> Mapping[str, str]:
+    parameters = (f"{name} = {json.dumps(value)}" for name, value in sorted(grant.parameters.items()))
+    held = {
+        "tools": ", ".join(grant.tools),
+        "ask first": ", ".join(grant.ask_first),
+        "models": ", ".join(grant.models),
+        "parameters": ", ".join(parameters),
+    }
+    named = {label: text or "none" for label, text in held.items()}
+    return named | {"lifetime": minutes(grant.lifetime), "depth": f"{grant.depth} generations"}
+
+
+def _difference(shown: Shown) -> Iterator[str]:
+    if shown.template is None:
+        yield f"  {NO_TEMPLATE}"
+        return
+    found = list(differences(shown.proposal.request, shown.template))
+    for label, text in found:
+        yield from fact(label, text)
+    if not found:
+        yield "  none"
+
+
+def _manifest(manifest: str) -> Iterator[str]:
+    for path, value in _leaves("", json.loads(manifest)):
+        if isinstance(value, str) and "\n" in value:
+            yield from behind_gutter([f"{path} = a text of {value.count(LINE_END) + 1} lines:"], "  ")
+            yield from block(value, "      ")
+        else:
+            yield from behind_gutter([f"{path} = {_written(value)}"], "  ")
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Everything in a JSON value that holds nothing itself, by its path; the path is escaped."""
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            step = f".{key}" if PLAIN_KEY.match(key) else f"[{quoted(key)}]"
+            yield from _leaves((path + step).removeprefix("."), part)
+    elif isinstance(value, list) and value:
+        for number, part in enumerate(value):
+            yield from _leaves(f"{path}[{number}]", part)
+    else:
+        yield path, value
+
+
+def _written(value: Any) -> str:
+    return quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every key and every text in a JSON value."""
+    if isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
+    elif isinstance(value, str):
+        yield value
+
+
+def _digest(proposal: Proposal) -> Iterator[str]:
+    yield from fact("recomputed", proposal.digest)
+    yield "  It is over the canonical bytes (RFC 8785) of the manifest and of what it may hold; not over this page."
+    yield "  A decision is bound to it:"
+    yield f"  agentspawn approve {escaped(proposal.id)} --digest {escaped(proposal.digest)}"

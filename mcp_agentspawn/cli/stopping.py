@@ -1,0 +1,211 @@
+"""`agentspawn freeze`, `unfreeze`, `retire-tree` and `reset`: what people do to a root, or to all of them."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+
+from mcp_agentspawn.cli import FINDINGS
+from mcp_agentspawn.cli.escaping import block, escaped
+from mcp_agentspawn.cli.people import (
+    FINE,
+    Cluster,
+    as_person,
+    complain,
+    kubeconfig_option,
+    namespace_name,
+    reason_option,
+    root_name,
+)
+from mcp_agentspawn.core.errors import Conflict, Refused
+from mcp_agentspawn.core.model import Root, Subagent
+from mcp_agentspawn.core.names import CANARY, DEFAULT_HOME, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.switches import Freeze, Reset, freeze_name
+from mcp_agentspawn.operations.services import random_suffix
+
+CANARYS = f"{SYSTEM_NAMESPACE}/{CANARY}"
+GONE_WITHIN_SECONDS = 30.0
+LOOK_EVERY_SECONDS = 0.2
+FREEZES_WITHIN_SECONDS = 1.0
+"""How long after a freeze something that was on its way may still be made."""
+CURRENT = "current"
+
+namespace_option = click.option(
+    "--namespace", callback=namespace_name, help="Only into this namespace, and by roots from it."
+)
+root_option = click.option("--root", callback=root_name, help="Only this root, namespace/account.")
+
+
+@click.command(short_help="Stop every new spawn, at once.")
+@namespace_option
+@root_option
+@reason_option
+@click.option("--list", "only_list", is_flag=True, help="Change nothing; list what is frozen.")
+@kubeconfig_option
+def freeze(namespace: str, root: str, reason: str, only_list: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click passes flags so
+    """Stop every new spawn within a second: everywhere, in a namespace, or of one root.
+
+    What exists goes on; listing and retiring go on, too.
+    """
+    if not only_list and not reason:
+        raise click.UsageError("--reason is needed: others will want to know.")
+    switched = None if only_list else _switched(namespace, root, reason, frozen=True)
+    as_person(kubeconfig, lambda cluster: _switch(cluster, switched))
+
+
+@click.command(short_help="End a freeze.")
+@namespace_option
+@root_option
+@reason_option
+@kubeconfig_option
+def unfreeze(namespace: str, root: str, reason: str, kubeconfig: Path | None) -> None:
+    """End the freeze of everything, or that of a namespace or a root. Others stay as they are."""
+    switched = _switched(namespace, root, reason, frozen=False)
+    as_person(kubeconfig, lambda cluster: _switch(cluster, switched))
+
+
+@click.command("retire-tree", short_help="Remove all subagents of one root.")
+@click.argument("root", callback=root_name, metavar="NAMESPACE/ACCOUNT")
+@click.option(
+    "--namespace", callback=namespace_name, default=DEFAULT_HOME, show_default=True, help="Where its subagents live."
+)
+@click.option("--keep-open", is_flag=True, help="Do not freeze the root first: it may spawn again at once.")
+@reason_option
+@kubeconfig_option
+def retire_tree(root: str, namespace: str, keep_open: bool, reason: str, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click passes flags so
+    """Freeze a root, remove all its subagents in your own name, and wait until they are gone.
+
+    The server need not run for it; it gives their places back when it does. Exits with 1 when something is left.
+    """
+    if not keep_open and not reason:
+        raise click.UsageError("--reason is needed: the root is frozen, and others will want to know why.")
+    first = None if keep_open else _switched("", root, reason, frozen=True)
+    owner, _, account = root.partition("/")
+    as_person(kubeconfig, lambda cluster: _retire(cluster, Root(owner, account, namespace), first))
+
+
+@click.command(short_help="Let the counts of a root begin anew, or a new account go on.")
+@click.argument("root", callback=root_name, metavar="NAMESPACE/ACCOUNT")
+@click.option("--counts", is_flag=True, help="What it has spawned and changed so far counts no longer.")
+@click.option("--account", default="", help="The service account of this uid may go on with the tree; or: current.")
+@reason_option
+@kubeconfig_option
+def reset(root: str, counts: bool, account: str, reason: str, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click passes flags so
+    """Let the counts of a root begin anew, or let its service account go on that was deleted and made again."""
+    if not counts and not account:
+        raise click.UsageError("--counts or --account is needed: without them there is nothing to reset.")
+    if not reason:
+        raise click.UsageError("--reason is needed: others will want to know.")
+    as_person(kubeconfig, lambda cluster: _reset(cluster, root, account, reason, counts=counts))
+
+
+def _switched(namespace: str, root: str, reason: str, *, frozen: bool) -> Freeze:
+    if namespace and root:
+        raise click.UsageError("--namespace and --root exclude each other.")
+    if root == CANARYS:
+        raise click.UsageError("That freeze shows the server that freezing works; it stays.")
+    return Freeze(freeze_name(namespace, root), frozen, reason, namespace=namespace, root=root)
+
+
+async def _switch(cluster: Cluster, switched: Freeze | None) -> int:
+    if switched is not None:
+        await _set(cluster, switched)
+    found = [freeze for freeze in (await cluster.switchboard.current(fresh=True)).freezes if _is_told(freeze)]
+    for each in sorted(found, key=lambda freeze: (bool(freeze.root), bool(freeze.namespace), freeze.name)):
+        for line in [*block(f"{_place(each)}, by {each.by}", "Frozen: "), *block(each.reason, "  ")]:
+            click.echo(line)
+    if not found:
+        click.echo("Nothing is frozen.")
+    return FINE
+
+
+async def _set(cluster: Cluster, switched: Freeze) -> None:
+    """Switch it in one's own name; what is not frozen and never was is left alone."""
+    known = {freeze.name for freeze in (await cluster.switchboard.current(fresh=True)).freezes}
+    if switched.frozen or switched.name in known:
+        await cluster.switchboard.set(replace(switched, by=await cluster.whoami()))
+
+
+def _is_told(freeze: Freeze) -> bool:
+    return freeze.frozen and freeze.root != CANARYS
+
+
+def _place(freeze: Freeze) -> str:
+    return freeze.root or (f"namespace {freeze.namespace}" if freeze.namespace else "everything")
+
+
+@dataclass
+class _Progress:
+    """What became of a tree's subagents so far: those that were seen, those that are left, and refusals by id."""
+
+    seen: set[str] = field(default_factory=set)
+    left: Sequence[Subagent] = ()
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to ask or to wait for."""
+        return all(agent.id in self.refused for agent in self.left)
+
+
+async def _retire(cluster: Cluster, tree: Root, first: Freeze | None) -> int:
+    if first is not None:
+        await _set(cluster, first)
+        click.echo(f"Frozen: {escaped(tree.name)}")
+    progress = _Progress()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GONE_WITHIN_SECONDS):
+            await _remove_all(cluster, tree, progress, FREEZES_WITHIN_SECONDS if first else 0.0)
+    return _told(tree, progress)
+
+
+async def _remove_all(cluster: Cluster, tree: Root, progress: _Progress, settles_in: float) -> None:
+    """Remove what there is until nothing is left; what may still be on its way is waited for."""
+    loop = asyncio.get_running_loop()
+    settled = loop.time() + settles_in
+    while True:
+        all_made = loop.time() >= settled
+        progress.left = await cluster.agents.of_root(tree)
+        if all_made and progress.over:
+            return
+        for agent in progress.left:
+            progress.seen.add(agent.id)
+            if not agent.deleting and agent.id not in progress.refused:
+                await _remove(cluster, agent, progress)
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+async def _remove(cluster: Cluster, agent: Subagent, progress: _Progress) -> None:
+    """One refusal never hides the others; one that became another by now is looked at again."""
+    try:
+        with suppress(Conflict):
+            await cluster.agents.expire(agent.home, agent.id, agent.uid)
+    except Refused as error:
+        progress.refused[agent.id] = f"{error.code}: {error.message}"
+
+
+def _told(tree: Root, progress: _Progress) -> int:
+    left = {agent.id: progress.refused.get(agent.id, "it was asked to go") for agent in progress.left}
+    for id_ in sorted(progress.seen - left.keys()):
+        click.echo(f"Gone: {escaped(id_)}")
+    for id_, why in sorted(left.items()):
+        complain(f"Not gone: {id_}: {why}")
+    if not progress.seen:
+        click.echo(f"{escaped(tree.name)} has no subagents in {escaped(tree.home)}.")
+    return FINDINGS if left else FINE
+
+
+async def _reset(cluster: Cluster, root: str, account: str, reason: str, *, counts: bool) -> int:
+    namespace, _, name = root.partition("/")
+    if account == CURRENT:
+        account = await cluster.account_uid(Root(namespace, name, DEFAULT_HOME))
+    me = await cluster.whoami()
+    stored = await cluster.switchboard.reset(
+        Reset(f"{namespace}.{name}.{random_suffix()}", root, counts, account, reason, me)
+    )
+    said = ["its counts begin anew"] * counts + [f"account {account} may go on with its tree"] * bool(account)
+    click.echo(escaped(f"{root}: {', and '.join(said)} ({stored.name}, as {me})."))
+    return FINE
