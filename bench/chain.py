@@ -10,7 +10,7 @@ import yaml
 from mcp_agentspawn.adapters.kubernetes.schema import served_schema
 from mcp_agentspawn.core.digest import request_digest
 from mcp_agentspawn.core.guard import Rendered, Step, decide
-from mcp_agentspawn.core.render import render
+from mcp_agentspawn.core.render import grant_of, render
 from mcp_agentspawn.core.request import Ask, resolve
 from tests.builders import CALLER, Bench, ask, bench
 
@@ -25,7 +25,7 @@ def chain_milliseconds() -> dict[Step, float]:
 
 async def _measured() -> dict[Step, float]:
     setup = bench()
-    setup.world.inventory._schema = served_schema(  # noqa: SLF001 - the one part of this world that costs CPU
+    setup.world.inventory.schema = served_schema(  # the one part of this world that costs CPU
         yaml.safe_load(DEFINITION.read_text(encoding="utf-8")), "v1alpha2"
     )
     steps: tuple[Step, ...] = ("propose", "apply")
@@ -46,7 +46,15 @@ async def _judged(setup: Bench, step: Step, wanted: Ask) -> None:
     first = await decide(policy.before_rendering(asked, facts, step))
     digest = request_digest(CALLER, asked.request, template.hash)
     manifest = kind.manifest(render("sub-researcher-abcdefghij", CALLER, asked.request, template, digest))
-    rendered = Rendered(CALLER, asked.request, template, "sub-researcher-abcdefghij", kind.read(manifest), manifest)
+    rendered = Rendered(
+        CALLER,
+        asked.request,
+        template,
+        "sub-researcher-abcdefghij",
+        kind.read(manifest),
+        manifest,
+        grant_of(asked.request, template),
+    )
     second = await decide(policy.once_rendered(rendered, facts, step))
     room = policy.room(step, CALLER, await facts.ledger(CALLER), facts.now)
     outcomes = {first.outcome, second.outcome, room.outcome}

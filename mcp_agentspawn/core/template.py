@@ -35,7 +35,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(text: object) -> timedelta:
-    """Read `90s`, `30m`, `4h` or `1d`; what was read already stays. Raises `ValueError` for anything else, zero included."""
+    """Read `90s`, `30m`, `4h` or `1d`; what was read already stays. Raises `ValueError` for all else, zero included."""
     if isinstance(text, timedelta):
         return text
     parts = DURATION.match(text) if isinstance(text, str) else None

@@ -1,21 +1,19 @@
 """Does the risk ask for a person, and did enough of them say yes?"""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from mcp_agentspawn.core.decisions import approvers, counted
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered
-from mcp_agentspawn.core.model import Approval, Proposal, Request, Risk
+from mcp_agentspawn.core.model import Proposal, Request, Risk
 from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.risk import PEOPLE, highest, risk_of
 from mcp_agentspawn.core.template import Duration, Template
 from mcp_agentspawn.core.verdict import Allow, Deny, Hold, Reason, Verdict
 
 MOST_WAIT = timedelta(hours=24)
-NO_PEOPLE = ("system:", "agentspawn:")
-"""How the names of users begin who are service accounts, nodes or roots."""
 
 
 def _bounded(wait: timedelta) -> timedelta:
@@ -39,10 +37,11 @@ class ApprovalGuard(ManifestGuard):
         needed = PEOPLE[self.risk(rendered.template, rendered.request, rendered.proposal)]
         if needed == 0:
             return Allow()
-        decisions = await _decisions(rendered.proposal, facts) if rendered.proposal else ()
+        stored = rendered.proposal
+        decisions = counted(stored, await facts.approvals(stored.id)) if stored else ()
         if any(approval.decision == "deny" for approval in decisions):
             return Deny((Reason("approval.denied", "A person has decided against this subagent."),))
-        given = len({approval.decider for approval in decisions})
+        given = len(approvers(decisions))
         if given >= needed:
             return Allow()
         people = "1 person" if needed == 1 else f"{needed} different people"
@@ -52,16 +51,3 @@ class ApprovalGuard(ManifestGuard):
         """How risky this is today, and never less than when it was proposed."""
         today = risk_of(template, request, at_least=self.at_least, long_life=self.long_life)
         return highest(today, proposal.risk) if proposal else today
-
-
-async def _decisions(proposal: Proposal, facts: Facts) -> Sequence[Approval]:
-    """Decisions of people on this very object and these very bytes, made in time."""
-    found = await facts.approvals(proposal.id)
-    return [
-        approval
-        for approval in found
-        if (approval.proposal_uid, approval.digest) == (proposal.uid, proposal.digest)
-        and not approval.decider.startswith(NO_PEOPLE)
-        and approval.decided_at is not None
-        and approval.decided_at <= proposal.expires_at
-    ]

@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from mcp_agentspawn.core.decisions import approvers, counted
 from mcp_agentspawn.core.digest import proposal_digest
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
@@ -111,17 +112,17 @@ async def _judge(matter: Matter) -> Applied | Pending | Refusal:
     if judged.outcome == "denied":
         matter.services.later.wanted.set()
         return await _refuse(matter, judged)
-    return await reserve(await _case(matter))
+    return await reserve(await _case(matter, rendered))
 
 
-async def _case(matter: Matter) -> Case:
+async def _case(matter: Matter, rendered: Rendered) -> Case:
     services, caller, stored, facts = matter.services, matter.caller, matter.stored, matter.facts
     since = (await facts.switches()).counts_since(caller.root.name)
     case = new_case(services, caller, matter.policy, stored, facts.now, since)
-    if not PEOPLE[stored.risk]:
+    if not PEOPLE[matter.policy.approval.risk(rendered.template, rendered.request, stored)]:
         return case
-    deciders = {approval.decider for approval in await facts.approvals(stored.id)}
-    return replace(case, approved_by=tuple(sorted(deciders)))
+    decisions = counted(stored, await facts.approvals(stored.id))
+    return replace(case, approved_by=tuple(sorted(approvers(decisions))))
 
 
 def _rendered(matter: Matter, template: Template) -> Rendered | Reason:

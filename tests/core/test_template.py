@@ -183,3 +183,26 @@ def test_with_broken_parameters_placeholders_are_not_guessed_at() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**60])
 def test_a_document_without_canonical_json_is_refused(value: float) -> None:
     assert refusals(changed("parameters.properties.share", {"type": "number", "examples": [value]})) == [""]
+
+
+def test_the_servers_own_tools_are_given_by_depth_and_not_by_name() -> None:
+    spawning = {"agentspawn": {"allow": ["propose_subagent"]}}
+
+    assert set(refusals(RESEARCHER | {"tools": spawning})) == {"tools"}
+
+
+@pytest.mark.parametrize(
+    ("depth", "fine"), [(0, True), (2, True), (3, False), (-1, False), (None, False), ("1", False)]
+)
+def test_depth_is_a_whole_number_within_the_hard_limit(depth: object, fine: bool) -> None:
+    assert (refusals(RESEARCHER | {"depth": depth}) == []) is fine
+
+
+def test_a_sensitive_tool_is_one_that_is_allowed() -> None:
+    odd = {"web-search": {"allow": ["search"], "sensitive": ["fetch"]}}
+
+    assert set(refusals(RESEARCHER | {"tools": odd})) == {"tools.web-search.sensitive"}
+
+
+def test_a_duration_that_was_read_already_stays() -> None:
+    assert duration(timedelta(minutes=5)) == timedelta(minutes=5)

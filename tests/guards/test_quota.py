@@ -1,8 +1,10 @@
 import pytest
+from pydantic import ValidationError
 
 from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.guards.quota import Quota
-from tests.builders import CALLER, NOON
+from tests.builders import CALLER, NOON, ROOT
 from tests.guards.cases import codes, ledger
 
 GUARD = Quota(open_proposals=2, live_per_parent=3, live_per_root=4, spawned_per_root_per_day=5)
@@ -33,3 +35,27 @@ def test_zero_allows_none() -> None:
 
     assert codes(none.judge("propose", CALLER, ledger(), NOON)) == ["quota.open_proposals"]
     assert len(codes(none.judge("apply", CALLER, ledger(), NOON))) == 3
+
+
+@pytest.mark.parametrize("name", ["open_per_root", "spawned_per_parent_per_day"])
+def test_a_ceiling_may_be_left_out_and_can_not_be_nothing(name: str) -> None:
+    assert getattr(Quota(), name) is None
+    with pytest.raises(ValidationError):
+        Quota.model_validate({name: None})
+
+
+def test_a_ceiling_that_is_left_out_is_the_one_that_it_shares() -> None:
+    nested = Caller(ROOT, "sub-a")
+
+    assert codes(GUARD.judge("propose", nested, ledger(opened=2), NOON)) == ["quota.open_per_root"]
+    assert codes(GUARD.judge("apply", nested, ledger(used=5), NOON)) == ["quota.spawned_per_root_per_day"]
+
+
+def test_each_caller_of_a_tree_has_ceilings_of_its_own_within_those_of_the_tree() -> None:
+    nested = Caller(ROOT, "sub-a")
+    wide = Quota(open_proposals=2, open_per_root=3, spawned_per_parent_per_day=2, spawned_per_root_per_day=3)
+
+    assert codes(wide.judge("propose", nested, ledger(opened=2), NOON)) == []
+    assert codes(wide.judge("propose", nested, ledger(opened=3), NOON)) == ["quota.open_per_root"]
+    assert codes(wide.judge("apply", nested, ledger(used=2), NOON)) == []
+    assert codes(wide.judge("apply", CALLER, ledger(used=2), NOON)) == ["quota.spawned_per_parent_per_day"]

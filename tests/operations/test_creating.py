@@ -1,0 +1,126 @@
+"""The credential of a subagent with depth left: when it is made, and that a broken attempt loses none."""
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from mcp_agentspawn.core.errors import Refused, Unavailable
+from mcp_agentspawn.core.ledger import Live
+from mcp_agentspawn.core.model import Approval
+from mcp_agentspawn.core.names import SPAWN_TOOLS, credential_secret
+from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
+from mcp_agentspawn.operations.apply import apply
+from mcp_agentspawn.operations.creating import MOST_CREDENTIALS
+from mcp_agentspawn.operations.propose import propose
+from tests.builders import CALLER, ROOT, Bench, ask, bench, template
+from tests.operations.doubles import failing
+
+FULL = Refused("forbidden.quota", "exceeded quota: agentspawn")
+
+
+def spawning() -> Bench:
+    setup = bench(lineage={"most_depth": 1})
+    setup.rules.templates["researcher"] = template(depth=1)
+    setup.world.inventory.tools_in["subagents"]["agentspawn"] = set(SPAWN_TOOLS)
+    return setup
+
+
+async def approved(setup: Bench) -> Proposed:
+    made = await propose(setup.services, CALLER, ask())
+    assert isinstance(made, Proposed), made.reasons
+    stored = await setup.world.proposals.get(made.proposal)
+    assert stored
+    await setup.world.approvals.create(Approval("one", stored.id, stored.uid, stored.digest, "approve", "alice"))
+    return made
+
+
+async def try_to_apply(setup: Bench, made: Proposed) -> Applied | Pending | Refusal:
+    answer = await apply(setup.services, CALLER, made.proposal, made.digest)
+    await setup.services.later.settle()
+    return answer
+
+
+async def held(setup: Bench, made: Proposed) -> Live:
+    return (await setup.world.ledgers.look(ROOT.name)).live[made.proposal]
+
+
+async def test_an_agent_with_depth_left_has_a_credential_of_which_the_ledger_holds_the_hash() -> None:
+    setup = spawning()
+    made = await approved(setup)
+    assert isinstance(await try_to_apply(setup, made), Applied)
+    token = setup.world.keyring.tokens["subagents", made.proposal]
+
+    assert token.startswith(f"agentspawn/agents/orchestrator/{made.proposal}/")
+    assert (await held(setup, made)).credentials == (sha256(token.encode()).hexdigest(),)
+    assert token not in repr(setup.audit.records)
+
+
+async def test_its_spawn_tools_come_with_the_header_that_carries_the_credential() -> None:
+    made = await approved(spawning())
+    tool: dict[str, Any] = made.manifest["spec"]["declarative"]["tools"][-1]
+
+    assert tool["mcpServer"]["name"] == "agentspawn"
+    assert tool["mcpServer"]["toolNames"] == list(SPAWN_TOOLS)
+    secret = {"type": "Secret", "name": credential_secret(made.proposal), "key": "token"}
+    assert tool["headersFrom"] == [{"name": "X-Agentspawn-Token", "valueFrom": secret}]
+
+
+async def test_an_agent_without_depth_left_has_none() -> None:
+    setup = bench()
+    made = await propose(setup.services, CALLER, ask())
+    assert isinstance(made, Proposed)
+    assert isinstance(await try_to_apply(setup, made), Applied)
+
+    assert setup.world.keyring.tokens == {}
+    assert (await held(setup, made)).credentials == ()
+    assert "headersFrom" not in repr(made.manifest)
+
+
+async def test_whichever_attempt_stored_the_credential_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = spawning()
+    made = await approved(setup)
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.agents, "create", failing(Unavailable("away")))
+        with pytest.raises(Unavailable):
+            await try_to_apply(setup, made)
+    first = setup.world.keyring.tokens["subagents", made.proposal]
+    assert isinstance(await try_to_apply(setup, made), Applied)
+
+    assert setup.world.keyring.tokens["subagents", made.proposal] == first
+    assert sha256(first.encode()).hexdigest() in (await held(setup, made)).credentials
+
+
+async def test_attempts_that_break_off_again_and_again_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = spawning()
+    made = await approved(setup)
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.agents, "create", failing(Unavailable("away")))
+        for _ in range(MOST_CREDENTIALS):
+            with pytest.raises(Unavailable):
+                await try_to_apply(setup, made)
+    answer = await try_to_apply(setup, made)
+
+    assert [reason.code for reason in answer.reasons] == ["proposal.retried"]
+    assert len((await held(setup, made)).credentials) == MOST_CREDENTIALS
+
+
+async def test_what_the_cluster_refuses_leaves_no_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = spawning()
+    made = await approved(setup)
+    monkeypatch.setattr(setup.world.agents, "create", failing(FULL))
+    answer = await try_to_apply(setup, made)
+
+    assert [reason.code for reason in answer.reasons] == ["access.forbidden.quota"]
+    assert setup.world.keyring.tokens == {}
+    assert (await setup.world.ledgers.look(ROOT.name)).live == {}
+
+
+async def test_without_a_credential_no_agent_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = spawning()
+    made = await approved(setup)
+    monkeypatch.setattr(setup.world.keyring, "put", failing(Refused("forbidden.rbac", "no")))
+    answer = await try_to_apply(setup, made)
+
+    assert [reason.code for reason in answer.reasons] == ["access.forbidden.rbac"]
+    assert await setup.world.agents.get("subagents", made.proposal) is None
