@@ -35,7 +35,7 @@ async def refused(
     setup: Bench, made: Proposed, outcome: str = "denied", caller: Caller = CALLER, **changes: str
 ) -> list[str]:
     handle = {"proposal": made.proposal, "digest": made.digest} | changes
-    answer = await apply(setup.services, caller, **handle)
+    answer = await apply(setup.services, caller, handle["proposal"], handle["digest"])
     await setup.services.later.settle()
     assert isinstance(answer, Refusal)
     assert answer.outcome == outcome

@@ -8,7 +8,7 @@ import pytest
 from mcp_agentspawn.core.errors import Refused, UnknownOutcome
 from mcp_agentspawn.core.ledger import Live
 from mcp_agentspawn.core.model import Subagent
-from mcp_agentspawn.operations.answers import Applied, Proposed, Refusal
+from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.repair import repair
@@ -24,7 +24,7 @@ async def proposal(setup: Bench) -> Proposed:
     return made
 
 
-async def try_to_apply(setup: Bench, made: Proposed) -> Applied | Refusal:
+async def try_to_apply(setup: Bench, made: Proposed) -> Applied | Pending | Refusal:
     answer = await apply(setup.services, CALLER, made.proposal, made.digest)
     await setup.services.later.settle()
     return answer
