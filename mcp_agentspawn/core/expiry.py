@@ -4,21 +4,22 @@ The order in which the world is read matters: agents first, then proposals, then
 had its reservation before, so a ledger read later that lacks it never will have it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from mcp_agentspawn.core.ledger import Ledger, Live
-from mcp_agentspawn.core.model import FINAL_PHASES, Proposal, Subagent
+from mcp_agentspawn.core.model import FINAL_PHASES, Approval, Proposal, Subagent
+from mcp_agentspawn.core.switches import Reset
 
 ABANDONED_AFTER = timedelta(seconds=90)
 """Longer than the client's timeout, the server's timeout and the clocks' difference together."""
 
 KEPT_FOR = timedelta(hours=24)
-"""How long a proposal that has come to its end can still be looked at."""
+"""How long a proposal that has come to its end can still be looked at, and how long a person's word is kept."""
 
-Verb = Literal["mark", "expire", "remove", "release", "fence", "lapse", "close", "retire", "forget"]
+Verb = Literal["mark", "expire", "remove", "orphan", "release", "fence", "lapse", "close", "retire", "forget", "clear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,20 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing to do about one id. `nonce` is the reservation that a release is about."""
+    """One thing to do about one id. `nonce` is the reservation that a release is about.
+
+    `orphan` removes an agent whose parent is gone; `clear` removes what a person once said.
+    """
 
     verb: Verb
     id: str
     uid: str = ""
     nonce: str = ""
+
+
+def stands(now: datetime, agent: Subagent | None) -> bool:
+    """Whether this agent is there, within its time, and not on its way out: only such a one has children."""
+    return agent is not None and not agent.deleting and now < agent.expires_at
 
 
 def plan(now: datetime, seen: Seen) -> Sequence[Action]:
@@ -56,15 +65,19 @@ def _about_agent(now: datetime, seen: Seen, agent: Subagent) -> Action | None:
     proposal = seen.proposals.get(agent.id)
     if agent.deleting:
         return None
-    if agent.id not in seen.ledger.live or proposal is None or proposal.phase in FINAL_PHASES:
-        return Action("remove", agent.id, uid=agent.uid)
-    if proposal.agent_uid not in {"", agent.uid}:  # a proposal makes one Agent, and made another
+    if proposal is None or not _is_its_agent(seen, proposal, agent):
         return Action("remove", agent.id, uid=agent.uid)
     if agent.expires_at <= now:
         return Action("expire", agent.id, uid=agent.uid)
-    if proposal.phase == "proposed":
-        return Action("mark", agent.id, uid=agent.uid)
-    return None
+    if agent.parent and not stands(now, seen.agents.get(agent.parent)):
+        return Action("orphan", agent.id, uid=agent.uid)
+    return Action("mark", agent.id, uid=agent.uid) if proposal.phase == "proposed" else None
+
+
+def _is_its_agent(seen: Seen, proposal: Proposal, agent: Subagent) -> bool:
+    """Whether it holds its place and its proposal stands behind it: a proposal makes one Agent, and never another."""
+    of_proposal = proposal.phase not in FINAL_PHASES and proposal.agent_uid in {"", agent.uid}
+    return of_proposal and agent.id in seen.ledger.live
 
 
 def _about_slot(now: datetime, seen: Seen, id_: str, live: Live) -> Action | None:
@@ -79,7 +92,8 @@ def _about_slot(now: datetime, seen: Seen, id_: str, live: Live) -> Action | Non
 def _about_proposal(now: datetime, seen: Seen, proposal: Proposal) -> Action | None:
     if proposal.phase == "proposed":
         lost = proposal.id in seen.ledger.used or not seen.ledger.is_open(proposal.id)
-        return Action("lapse", proposal.id) if lost and _quiet(now, proposal) else None
+        due = _is_left_alone(now, seen, proposal) or (lost and _quiet(now, proposal))
+        return Action("lapse", proposal.id) if due else None
     if proposal.phase not in FINAL_PHASES:
         return Action("retire", proposal.id)
     if seen.ledger.is_open(proposal.id):
@@ -88,5 +102,28 @@ def _about_proposal(now: datetime, seen: Seen, proposal: Proposal) -> Action | N
     return Action("forget", proposal.id) if ended + KEPT_FOR <= now else None
 
 
+def _is_left_alone(now: datetime, seen: Seen, proposal: Proposal) -> bool:
+    """Whether its parent is gone; one that was made since the agents were read holds its place in the ledger."""
+    above = seen.agents.get(proposal.parent)
+    made_since = above is None and proposal.parent in seen.ledger.live
+    return bool(proposal.parent) and not made_since and not stands(now, above)
+
+
 def _quiet(now: datetime, proposal: Proposal) -> bool:
     return proposal.expires_at <= now or (proposal.created_at or now) + ABANDONED_AFTER <= now
+
+
+def outdated(now: datetime, approvals: Sequence[Approval], proposals: Collection[str]) -> Sequence[Approval]:
+    """Decisions on proposals that are gone, kept long enough."""
+    return [
+        approval for approval in approvals if approval.proposal not in proposals and _is_over(now, approval.decided_at)
+    ]
+
+
+def worn_out(now: datetime, resets: Sequence[Reset]) -> Sequence[Reset]:
+    """Resets that say nothing more: what they reset no longer counts anyway."""
+    return [reset for reset in resets if _is_over(now, reset.at)]
+
+
+def _is_over(now: datetime, since: datetime | None) -> bool:
+    return since is not None and since + KEPT_FOR <= now

@@ -1,12 +1,16 @@
-"""Look at what a caller has and may do: its own tree and its templates, never anyone else's."""
+"""Look at what a caller has and may do: what is below it and its templates, never anyone else's."""
 
 import asyncio
+from collections.abc import Container
 
-from mcp_agentspawn.core.model import FINAL_PHASES, Caller
+from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Request
+from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Entry, Found, Listing, Refusal, TemplateOffer, Templates
+from mcp_agentspawn.operations.descent import below, is_below
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.operations.views import allowance, entry
@@ -19,20 +23,23 @@ async def list_subagents(services: Services, caller: Caller) -> Listing | Refusa
     policy = services.rules.current().policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "list_subagents", (NO_POLICY,))
-    now = services.clock.now()
     agents, proposals, ledger = await asyncio.gather(
         services.agents.of_root(caller.root),
         services.proposals.of_root(caller.root),
-        services.ledgers.look(caller.root.name, fresh=True),
+        services.facts().ledger(caller, fresh=True),
     )
     standing = {agent.id: agent for agent in agents}
-    ledger = ledger.pruned(now)
+    own = below(caller, {proposal.id: proposal.parent for proposal in proposals})
     entries = [
         Entry(**entry(proposal, standing.get(proposal.id), ledger))
         for proposal in sorted(proposals, key=lambda proposal: proposal.id)
-        if proposal.id in standing or proposal.id in ledger.live or ledger.is_open(proposal.id)
+        if proposal.id in own and _is_current(proposal, standing, ledger)
     ]
     return Listing(subagents=tuple(entries), allowance=allowance(policy, caller, ledger))
+
+
+def _is_current(proposal: Proposal, standing: Container[str], ledger: Ledger) -> bool:
+    return proposal.id in standing or proposal.id in ledger.live or ledger.is_open(proposal.id)
 
 
 async def get_subagent(services: Services, caller: Caller, agent: str) -> Found | Refusal:
@@ -42,7 +49,7 @@ async def get_subagent(services: Services, caller: Caller, agent: str) -> Found 
         services.agents.get(caller.root.home, agent),
         services.ledgers.look(caller.root.name),
     )
-    if proposal is None or proposal.root != caller.root.name:
+    if proposal is None or proposal.root != caller.root.name or not await is_below(services, caller, proposal.parent):
         return await refuse(services, caller, "get_subagent", (UNKNOWN,))
     found = Found(**entry(proposal, standing, ledger))
     done = found.phase in FINAL_PHASES
@@ -50,16 +57,16 @@ async def get_subagent(services: Services, caller: Caller, agent: str) -> Found 
 
 
 async def list_templates(services: Services, caller: Caller) -> Templates | Refusal:
-    """The templates that policy and RBAC let this caller use."""
+    """The templates that policy and RBAC let this caller use, each with its risk when nothing but defaults is asked."""
     rules = services.rules.current()
     policy = rules.policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "list_templates", (NO_POLICY,))
-    ledger = await services.ledgers.look(caller.root.name, fresh=True)
+    ledger = await services.facts().ledger(caller, fresh=True)
     usable = await usable_templates(services, caller, policy)
     return Templates(
-        templates=tuple(_offer(template) for template in usable),
-        allowance=allowance(policy, caller, ledger.pruned(services.clock.now())),
+        templates=tuple(_offer(template, policy) for template in usable),
+        allowance=allowance(policy, caller, ledger),
         next_step="Call propose_subagent with one of these." if usable else "Ask the platform team for a template.",
     )
 
@@ -72,18 +79,21 @@ async def usable_templates(services: Services, caller: Caller, policy: Policy) -
     return [template for template, may in zip(listed, granted, strict=True) if may]
 
 
-def _offer(template: Template) -> TemplateOffer:
+def _offer(template: Template, policy: Policy) -> TemplateOffer:
     tools = template.tools.items()
+    defaults = tuple(f"{server}/{tool}" for server, rule in tools for tool in rule.default)
+    asked = Request(template.name, "", {}, defaults, template.models[0], template.lifetime.default)
+    risk = policy.approval.risk(template, asked)
     return TemplateOffer(
         name=template.name,
         description=template.description,
         keywords=tuple(template.keywords),
-        risk=template.risk,
-        needs_approval=template.risk != "low",
+        risk=risk,
+        needs_approval=PEOPLE[risk] > 0,
         parameters=_parameters(template),
         models=tuple(template.models),
         tools=tuple(f"{server}/{tool}" for server, rule in tools for tool in rule.allow),
-        default_tools=tuple(f"{server}/{tool}" for server, rule in tools for tool in rule.default),
+        default_tools=defaults,
         default_lifetime_minutes=int(template.lifetime.default.total_seconds() // 60),
         most_lifetime_minutes=int(template.lifetime.most.total_seconds() // 60),
     )

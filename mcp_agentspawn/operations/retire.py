@@ -1,8 +1,13 @@
-"""Retire a subagent, or withdraw an open proposal. The slot is free only when the Agent is gone."""
+"""Retire a subagent with its tree, or withdraw an open proposal. A slot is free only when its Agent is gone.
+
+The topmost goes first, so that it can not go on spawning; then what is below it, one generation after the other.
+"""
 
 import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from mcp_agentspawn.core.errors import Conflict, Missing, Refused
+from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Upstream
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
@@ -10,75 +15,148 @@ from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations import places
 from mcp_agentspawn.operations.answers import Refusal, Retired
+from mcp_agentspawn.operations.descent import Member, children, depth_of, member, own
 from mcp_agentspawn.operations.refusing import refuse
 from mcp_agentspawn.operations.services import Services
 
 GONE_WITHIN_SECONDS = 5.0
+ENDS_WITHIN_SECONDS = 8.0
 LOOK_EVERY_SECONDS = 0.05
 MOST_REASON_CHARACTERS = 200
+AGAIN = "It is on its way out and still counts. Call retire_subagent again in a few seconds."
 
 UNKNOWN = Reason("agent.unknown", "You have no such subagent.", "agent")
+UNANSWERED = Reason("agent.unanswered", "What became of something below it is not known.", "agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One call to retire: whose, why, and until when (the event loop's time) it goes on."""
+
+    services: Services
+    caller: Caller
+    reason: str
+    until: float
 
 
 async def retire(services: Services, caller: Caller, agent: str, reason: str = "") -> Retired | Refusal:
-    """Remove an own subagent; what is gone already stays gone, and says so."""
-    standing = await services.agents.get(caller.root.home, agent)
-    if standing is not None and standing.virtual_user == caller.root.virtual_user:
-        return await _delete(services, caller, standing, reason)
-    stored = await services.proposals.get(agent)
-    if stored is None or stored.root != caller.root.name:
+    """Remove an own subagent and all below it; what is gone already stays gone, and says so.
+
+    What could not be removed in time is `not_yet`, and why is in `reasons`; calling again goes on with it.
+    """
+    found = await own(services, caller, agent)
+    if found is None:
         return await refuse(services, caller, "retire_subagent", (UNKNOWN,))
-    if stored.phase in FINAL_PHASES:
-        return Retired(agent=agent, phase=stored.phase, retired=(agent,), next_step="Nothing is left to do.")
-    if stored.phase == "proposed":
-        return await _withdraw(services, caller, stored, reason)
-    head = await services.audit.write(_record("retire.intent", caller, agent, uid=stored.agent_uid))
-    return await _freed(services, caller, agent, reason, head, stored.grant.depth)
+    errand = Errand(services, caller, reason, asyncio.get_running_loop().time() + ENDS_WITHIN_SECONDS)
+    top = await _one(errand, found)
+    if isinstance(top, Refusal) or depth_of(found) == 0:
+        return top
+    return await _with_tree(errand, top)
 
 
-async def _withdraw(services: Services, caller: Caller, stored: Proposal, reason: str) -> Retired | Refusal:
-    head = await services.audit.write(_record("retire.intent", caller, stored.id))
+async def _with_tree(errand: Errand, top: Retired) -> Retired:
+    """Every generation is looked for only when the one above it can make no more."""
+    seen, generation, answers = {top.agent}, [top.agent], [top]
     try:
-        await services.proposals.mark(stored, "lapsed", reason=_shown(reason) or "withdrawn")
+        while generation := await _children(errand, generation, seen):
+            seen.update(generation)
+            answers += await asyncio.gather(*(_below(errand, id_) for id_ in generation))
+    except (Upstream, TimeoutError):
+        answers.append(Retired(agent=top.agent, phase="retiring", reasons=(UNANSWERED,)))
+    if len(answers) > 1:
+        errand.services.later.wanted.set()
+    return _together(top, answers)
+
+
+async def _children(errand: Errand, parents: Collection[str], seen: Collection[str]) -> list[str]:
+    async with asyncio.timeout_at(errand.until):
+        found = await children(errand.services, errand.caller.root, parents)
+    return [id_ for id_ in found if id_ not in seen]
+
+
+async def _below(errand: Errand, id_: str) -> Retired:
+    """Remove one of the tree; whatever goes wrong with it keeps none of the others."""
+    services, left = errand.services, Retired(agent=id_, phase="retiring", not_yet=(id_,), reasons=(UNANSWERED,))
+    try:
+        async with asyncio.timeout_at(errand.until):
+            found = await member(services, errand.caller.root, id_)
+            answer = await _one(errand, found) if found else Retired(agent=id_, phase="retired", retired=(id_,))
+    except (Upstream, TimeoutError):
+        services.later.start(services.audit.write(_record("retire.outcome", errand, id_, outcome="unknown")))
+        return left
+    return replace(left, reasons=answer.reasons) if isinstance(answer, Refusal) else answer
+
+
+def _together(top: Retired, answers: Sequence[Retired]) -> Retired:
+    reasons = tuple(dict.fromkeys(reason for answer in answers for reason in answer.reasons))
+    not_yet = tuple(id_ for answer in answers for id_ in answer.not_yet)
+    if reasons or not_yet:
+        top = replace(top, phase="retiring", next_step=AGAIN)
+    retired = tuple(id_ for answer in answers for id_ in answer.retired)
+    return replace(top, retired=retired, not_yet=not_yet, reasons=reasons)
+
+
+async def _one(errand: Errand, found: Member) -> Retired | Refusal:
+    if isinstance(found, Subagent):
+        return await _delete(errand, found)
+    if found.phase in FINAL_PHASES:
+        return Retired(agent=found.id, phase=found.phase, retired=(found.id,), next_step="Nothing is left to do.")
+    if found.phase == "proposed":
+        return await _withdraw(errand, found)
+    # Looked at again: it may have been made after it was looked for, and before its proposal was read.
+    if (agent := await errand.services.agents.get(found.home, found.id)) is not None:
+        return await _delete(errand, agent)
+    head = await errand.services.audit.write(_record("retire.intent", errand, found.id, uid=found.agent_uid))
+    return await _freed(errand, found.id, head, found.grant.depth)
+
+
+async def _withdraw(errand: Errand, stored: Proposal) -> Retired | Refusal:
+    services, caller = errand.services, errand.caller
+    head = await services.audit.write(_record("retire.intent", errand, stored.id))
+    try:
+        await services.proposals.mark(stored, "lapsed", reason=_shown(errand.reason) or "withdrawn")
     except (Conflict, Missing):
-        return await retire(services, caller, stored.id, reason)
+        found = await member(services, caller.root, stored.id)
+        return await (_one(errand, found) if found else refuse(services, caller, "retire_subagent", (UNKNOWN,)))
     # The mark is the fence: an apply that is on its way finds it and takes its own Agent back.
     standing = await services.agents.get(stored.home, stored.id)
     if standing is not None:
-        return await _delete(services, caller, standing, reason)
+        return await _delete(errand, standing)
     await places.close(services, caller.root.name, stored.id, head)
-    services.later.start(services.audit.write(_record("retire.outcome", caller, stored.id, outcome="lapsed")))
+    services.later.start(services.audit.write(_record("retire.outcome", errand, stored.id, outcome="lapsed")))
     return Retired(agent=stored.id, phase="lapsed", retired=(stored.id,), next_step="The proposal is withdrawn.")
 
 
-async def _delete(services: Services, caller: Caller, agent: Subagent, reason: str) -> Retired | Refusal:
-    head = await services.audit.write(_record("retire.intent", caller, agent.id, uid=agent.uid))
+async def _delete(errand: Errand, agent: Subagent) -> Retired | Refusal:
+    services, caller = errand.services, errand.caller
+    head = await services.audit.write(_record("retire.intent", errand, agent.id, uid=agent.uid))
     try:
         gone = await services.agents.delete(caller.root, agent.id, agent.uid)
     except Refused as refusal:
         said = Reason(f"access.{refusal.code}", refusal.message)
         return await refuse(services, caller, "retire_subagent", (said,), subject=agent.id)
-    if gone or await _is_gone(services, agent):
-        return await _freed(services, caller, agent.id, reason, head, agent.depth)
-    await services.audit.write(_record("retire.outcome", caller, agent.id, outcome="retiring"))
-    again = "It is on its way out and still counts. Call retire_subagent again in a few seconds."
-    return Retired(agent=agent.id, phase="retiring", not_yet=(agent.id,), next_step=again)
+    if gone or await _is_gone(errand, agent):
+        return await _freed(errand, agent.id, head, agent.depth)
+    await services.audit.write(_record("retire.outcome", errand, agent.id, outcome="retiring"))
+    return Retired(agent=agent.id, phase="retiring", not_yet=(agent.id,), next_step=AGAIN)
 
 
-async def _is_gone(services: Services, agent: Subagent) -> bool:
-    deadline = asyncio.get_running_loop().time() + GONE_WITHIN_SECONDS
-    while asyncio.get_running_loop().time() < deadline:
-        standing = await services.agents.get(agent.home, agent.id)
+async def _is_gone(errand: Errand, agent: Subagent) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = min(loop.time() + GONE_WITHIN_SECONDS, errand.until)
+    while loop.time() < deadline:
+        standing = await errand.services.agents.get(agent.home, agent.id)
         if standing is None or standing.uid != agent.uid:
             return True
         await asyncio.sleep(LOOK_EVERY_SECONDS)
     return False
 
 
-async def _freed(services: Services, caller: Caller, id_: str, reason: str, head: Head, depth: int) -> Retired:
-    await places.release(services, caller.root, id_, head, depth=depth)
-    services.later.start(services.audit.write(_record("retire.outcome", caller, id_, outcome="retired")))
-    services.later.start(_mark(services, id_, reason))
+async def _freed(errand: Errand, id_: str, head: Head, depth: int) -> Retired:
+    services = errand.services
+    await places.release(services, errand.caller.root, id_, head, depth=depth)
+    services.later.start(services.audit.write(_record("retire.outcome", errand, id_, outcome="retired")))
+    services.later.start(_mark(services, id_, errand.reason))
     return Retired(agent=id_, phase="retired", retired=(id_,), next_step="It is gone, and its place is free.")
 
 
@@ -92,6 +170,6 @@ def _shown(reason: str) -> str:
     return "" if hidden_characters(reason) else reason[:MOST_REASON_CHARACTERS]
 
 
-def _record(event: str, caller: Caller, id_: str, *, outcome: str = "", uid: str = "") -> Record:
+def _record(event: str, errand: Errand, id_: str, *, outcome: str = "", uid: str = "") -> Record:
     details = {"uid": uid} if uid else {}
-    return Record(event, caller.root.name, caller.agent, id_, outcome=outcome, details=details)
+    return Record(event, errand.caller.root.name, errand.caller.agent, id_, outcome=outcome, details=details)

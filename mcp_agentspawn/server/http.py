@@ -20,6 +20,7 @@ from mcp_agentspawn.server.calls import Calls
 from mcp_agentspawn.server.health import Health
 from mcp_agentspawn.server.identity import Identity
 from mcp_agentspawn.server.protocol import mcp_server
+from mcp_agentspawn.server.subagents import Subagents
 
 MCP_PATH = "/mcp"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
@@ -66,8 +67,8 @@ def application(edge: Edge) -> Starlette:
     settings = TransportSecuritySettings(
         allowed_hosts=list(edge.allowed_hosts), allowed_origins=list(edge.allowed_origins)
     )
-    roots = {root.name: root for root in edge.calls.services.roots}
-    identity = Identity(StreamableHTTPASGIApp(manager), edge.tokens, roots, metadata_url(edge.public_url))
+    subagents = Subagents(edge.calls.services)
+    identity = Identity(StreamableHTTPASGIApp(manager), edge.tokens, subagents, metadata_url(edge.public_url))
     front = Front(identity, TransportSecurityMiddleware(settings))
     routes = [Route(MCP_PATH, front, methods=["POST"]), *_metadata(edge), *_probes(edge)]
     return Starlette(routes=routes, lifespan=_lifespan(manager, edge.calls))

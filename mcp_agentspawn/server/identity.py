@@ -10,10 +10,12 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_agentspawn.core.errors import Upstream
-from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.names import CREDENTIAL_PREFIX
 from mcp_agentspawn.core.ports import Account, Tokens
 from mcp_agentspawn.operations.answers import Refusal
 from mcp_agentspawn.server.results import refusal
+from mcp_agentspawn.server.subagents import Subagents
 
 CALLER: Final = "agentspawn.caller"
 """The key in the ASGI scope under which the caller, or why there is none, travels to the tools."""
@@ -56,7 +58,7 @@ UNKNOWN_ROOT = refusal(
 
 
 class BadCredential(Exception):
-    """What was shown can not be a credential: given twice, empty, over-long or of another scheme."""
+    """What was shown is no credential: given twice, empty, over-long, of another scheme, or nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +70,35 @@ class Identity:
 
     app: ASGIApp
     tokens: Tokens
-    roots: Mapping[str, Root]
+    subagents: Subagents
     metadata_url: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Name the caller in the scope and go on, or answer at once."""
         try:
             token = credential(scope["headers"])
-            account = None if token is None else await self.tokens.caller(token)
+            who = ANONYMOUS if token is None else await self._who(token)
         except BadCredential:
             return await self._unauthorized(send)
         except (Upstream, TimeoutError):
             return await reply(send, HTTPStatus.SERVICE_UNAVAILABLE, {"error": "temporarily_unavailable"})
-        if token is not None and account is None:
-            return await self._unauthorized(send)
         others = [(name, value) for name, value in scope["headers"] if name.lower() not in CREDENTIAL_HEADERS]
-        return await self.app({**scope, "headers": others, CALLER: self._who(account)}, receive, send)
+        return await self.app({**scope, "headers": others, CALLER: who}, receive, send)
 
-    def _who(self, account: Account | None) -> Who:
+    async def _who(self, token: str) -> Who:
+        """Whose it is. What we made ourselves is never sent on to be reviewed. Raises BadCredential."""
+        ours = token.startswith(CREDENTIAL_PREFIX)
+        who = await self.subagents.caller(token) if ours else self._root(await self.tokens.caller(token))
+        if who is None:
+            raise BadCredential
+        return who
+
+    def _root(self, account: Account | None) -> Who | None:
         if account is None:
-            return ANONYMOUS
+            return None
         name = f"{account.namespace}/{account.name}"
-        return Caller(self.roots[name]) if name in self.roots else Stranger(name)
+        root = next((root for root in self.subagents.services.roots if root.name == name), None)
+        return Caller(root, account=account.uid) if root else Stranger(name)
 
     async def _unauthorized(self, send: Send) -> None:
         """RFC 9728: say where to read how to get a credential."""

@@ -15,6 +15,7 @@ from mcp_agentspawn.core.ports import Account
 from mcp_agentspawn.operations.answers import Answer
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.server.identity import CALLER, Identity, reply
+from mcp_agentspawn.server.subagents import Subagents
 from mcp_agentspawn.server.tools import TOOLS
 from tests.builders import ROOT, bench
 from tests.server.edges import (
@@ -156,12 +157,13 @@ async def test_what_lies_behind_never_sees_the_credential() -> None:
         await reply(send, HTTPStatus.OK, {})
 
     tokens = FakeTokens(Account("agents", "orchestrator", "uid"))
-    identity = Identity(behind, tokens, {ROOT.name: ROOT}, "https://a.example.com")
+    identity = Identity(behind, tokens, Subagents(bench().services), "https://a.example.com")
     transport = httpx.ASGITransport(identity)
     async with httpx.AsyncClient(transport=transport, base_url="http://a") as http:
         await http.post("/", headers={"X-Agentspawn-Token": "shown", "X-Other": "kept"})
 
     assert seen[CALLER] == Caller(ROOT)
+    assert seen[CALLER].account == "uid"
     assert (b"x-other", b"kept") in seen["headers"]
     assert "shown" not in str(seen)
 
