@@ -17,16 +17,17 @@ from mcp_agentspawn.adapters.files import Watched, examine, private_file
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.adapters.no_audit import ForLooking, ForThrowingAway
 from mcp_agentspawn.core.errors import ConfigError, Unavailable
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import DEFAULT_HOME
-from mcp_agentspawn.core.ports import Audit, Record
+from mcp_agentspawn.core.ports import Audit, Clock, Record
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.consistency import overlaps
 from mcp_agentspawn.operations.repair import repair
-from mcp_agentspawn.operations.services import Rules, Services
+from mcp_agentspawn.operations.services import Rules, RuleSource, Services
 from mcp_agentspawn.server.calls import Calls
 from mcp_agentspawn.server.health import Health, Part
 from mcp_agentspawn.server.http import MCP_PATH, Edge, application
@@ -118,7 +119,7 @@ def _watched(settings: Settings) -> Watched[Rules]:
     return Watched(folders, lambda: load_rules(settings.templates, settings.policies))
 
 
-def _services(world: World, rules: Watched[Rules], audit: Audit) -> Services:
+def _services(world: World, rules: RuleSource, audit: Audit) -> Services:
     return Services(
         agents=world.agents,
         proposals=world.proposals,
@@ -241,3 +242,27 @@ async def read_heads(kubeconfig: Path | None) -> Sequence[Head]:
     async with connect((), kubeconfig=kubeconfig) as world, asyncio.timeout(LEDGERS_WITHIN_SECONDS):
         ledgers = [await world.ledgers.look(root, fresh=True) for root in await world.ledgers.roots()]
     return [head for ledger in ledgers for head in ledger.audit.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unchanging:
+    """Rules that were read once."""
+
+    rules: Rules
+
+    def current(self) -> Rules:
+        return self.rules
+
+
+def in_memory(rules: Rules, root: Root, clock: Clock | None = None) -> tuple[MemoryWorld, Services]:
+    """A world of this root alone where whatever the templates name is there, and the services on it."""
+    world = MemoryWorld([root], clock=clock)
+    world.furnish(rules.templates)
+    return world, _services(world, _Unchanging(rules), ForThrowingAway())
+
+
+@asynccontextmanager
+async def looking(rules: Rules, root: Root, kubeconfig: Path | None) -> AsyncIterator[tuple[KubernetesWorld, Services]]:
+    """A cluster and the services on it, for whoever changes nothing. Raises ConfigError or Unavailable."""
+    async with connect([root], kubeconfig=kubeconfig) as world:
+        yield world, _services(world, _Unchanging(rules), ForLooking())

@@ -76,23 +76,25 @@ async def explain_request(services: Services, caller: Caller, ask: Ask) -> Expla
     return Explained("propose", caller, policies, heard, known, manifest=rendered.manifest)
 
 
-async def explain_proposal(services: Services, root: Root, id_: str) -> Explained | None:
+async def explain_proposal(services: Services, root: Root, id_: str, account: str = "") -> Explained | None:
     """What `apply_subagent` would be answered; `None` when this root has no such proposal.
 
-    Raises `Upstream` when there is no way to ask.
+    `account` is the uid of the root's service account, `""` when it is not known. Raises `Upstream` when there is no
+    way to ask.
     """
     stored = await services.proposals.get(id_)
     if stored is None or stored.root != root.name:
         return None
-    rules, caller = services.rules.current(), Caller(replace(root, home=stored.home), stored.parent)
+    rules, home = services.rules.current(), replace(root, home=stored.home)
+    caller = Caller(home, stored.parent) if stored.parent else Caller(home, account=account)
     policies = _matching(rules, root)
     if len(policies) != 1:
         return _unruled("apply", caller, policies)
     template = rules.templates.get(stored.request.template)
     matter = Matter(services, caller, stored, rules.policies[policies[0]], template, services.facts())
     if stored.phase != "proposed":
-        ended = _unasked(matter.policy, ENDED)
-        heard = (Finding("proposal", verdict_of(await _ending(matter))), *ended)
+        ending = Finding("proposal", verdict_of(await _ending(matter)))
+        heard: tuple[Heard, ...] = (ending, *_unasked(matter.policy, ENDED))
         return Explained("apply", caller, policies, heard, manifest=json.loads(stored.manifest))
     return await _open(matter, policies)
 
@@ -102,7 +104,7 @@ def _matching(rules: Rules, root: Root) -> tuple[str, ...]:
 
 
 def _unruled(step: Step, caller: Caller, policies: tuple[str, ...]) -> Explained:
-    heard = (Finding("policy", Deny((NO_POLICY,))), *_unasked(Policy(), NOT_ONE_POLICY))
+    heard: tuple[Heard, ...] = (Finding("policy", Deny((NO_POLICY,))), *_unasked(Policy(), NOT_ONE_POLICY))
     return Explained(step, caller, policies, heard)
 
 

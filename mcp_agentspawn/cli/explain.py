@@ -1,0 +1,139 @@
+"""`agentspawn explain`: what would each guard say, and which line of the policy is behind it?"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
+from mcp_agentspawn.app import in_memory, looking
+from mcp_agentspawn.cli import FINDINGS
+from mcp_agentspawn.cli.escaping import escaped
+from mcp_agentspawn.cli.explaining import Document, document, lines
+from mcp_agentspawn.cli.rule_folders import folder_options, read_rules
+from mcp_agentspawn.core.errors import ConfigError, Missing, Refused
+from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.names import DEFAULT_HOME, may_be_home
+from mcp_agentspawn.core.request import Ask
+from mcp_agentspawn.operations.explain import Explained, explain_proposal, explain_request
+from mcp_agentspawn.operations.services import Rules
+from mcp_agentspawn.settings import ROOT
+
+REQUEST = ("template", "purpose", "parameters", "tools", "model", "lifetime_minutes", "parent")
+FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+class RootAndHome(click.ParamType[Root]):
+    """`namespace/account`, or `namespace/account@home` where its subagents live in a namespace of their own."""
+
+    name = "namespace/account[@home]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Root:
+        """Take it if it can be a root's."""
+        match = ROOT.match(str(value))
+        home = (match["home"] or DEFAULT_HOME) if match else ""
+        if match is None or not may_be_home(home, match["namespace"]):
+            self.fail(f"{value!r} is not namespace/account or namespace/account@home", param, ctx)
+        return Root(match["namespace"], match["account"], home)
+
+
+class Assignment(click.ParamType[tuple[str, str]]):
+    """`name=value`."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Take both parts; the value may be empty and may hold more of the sign."""
+        name, sign, text = str(value).partition("=")
+        if not sign:
+            self.fail(f"{value!r} is not name=value", param, ctx)
+        return name, text
+
+
+@click.command(short_help="Say what each guard would say, and by which line of the policy.")
+@click.argument("proposal", default="")
+@click.option("--root", type=RootAndHome(), required=True, help="Whose request it is: the orchestrator.")
+@click.option("--template", default="", help="Explain a request for a subagent of this template, with what follows:")
+@click.option("--purpose", default="", help="What the subagent is for.")
+@click.option("--parameter", "parameters", type=Assignment(), multiple=True, help="A value; can be repeated.")
+@click.option("--tool", "tools", multiple=True, help="A tool, as server/tool; can be repeated.")
+@click.option("--model", default="", help="A ModelConfig.")
+@click.option("--lifetime-minutes", type=click.IntRange(0), default=0, help="How long it would live.")
+@click.option("--as-child-of", "parent", default="", metavar="AGENT", help="Ask as this subagent of the root.")
+@click.option("--memory", is_flag=True, help="Ask no cluster: all that the templates name is there, and nothing else.")
+@click.option("--manifest", is_flag=True, help="Print what was rendered, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+@click.option("--kubeconfig", type=FILE, help="The cluster, and who you are there; without it, the current one.")
+@folder_options
+def explain(proposal: str, root: Root, policies: Path, templates: Path, **options: Any) -> None:
+    """Ask all guards about a stored PROPOSAL or about a request, and print each verdict with the policy line behind it.
+
+    For operators: it prints what callers never see. Nothing is reserved, stored or recorded. On a cluster it asks as
+    you: reading what the server reads, and, for the guard access, as the root's virtual user.
+
+    Exits with 0 when it is allowed, with 1 when it is denied or waits for people, and with 3 without a cluster.
+    """
+    _check(proposal, options)
+    folders = read_rules(policies, templates)
+    explained = asyncio.run(_explained(proposal, root, folders.rules, options))
+    said = document(explained, folders.policies, manifest=options["manifest"])
+    if options["as_json"]:
+        click.echo(json.dumps(said, indent=2))
+    else:
+        _print(said)
+    if explained.decision.outcome != "allowed":
+        sys.exit(FINDINGS)
+
+
+def _check(proposal: str, options: dict[str, Any]) -> None:
+    """Raises UsageError for options that do not go together."""
+    if proposal and any(options[name] for name in REQUEST):
+        raise click.UsageError("A stored proposal says all of that itself: name it alone.")
+    if not proposal and not (options["template"] and options["purpose"]):
+        raise click.UsageError("Name a PROPOSAL, or a request by --template and --purpose.")
+    if options["memory"] and (proposal or options["parent"] or options["kubeconfig"]):
+        raise click.UsageError("--memory asks no cluster, and holds no proposals and no subagents.")
+
+
+async def _explained(proposal: str, root: Root, rules: Rules, options: dict[str, Any]) -> Explained:
+    if options["memory"]:
+        return await explain_request(in_memory(rules, root)[1], Caller(root), _ask(options))
+    async with looking(rules, root, options["kubeconfig"]) as (world, services):
+        account = await _account(world, root)
+        if not proposal:
+            parent = options["parent"]
+            caller = Caller(root, parent) if parent else Caller(root, account=account)
+            return await explain_request(services, caller, _ask(options))
+        explained = await explain_proposal(services, root, proposal, account)
+    if explained is None:
+        raise ConfigError([f"{root.name} has no proposal {proposal!r}"])
+    return explained
+
+
+async def _account(world: KubernetesWorld, root: Root) -> str:
+    """The uid of the root's service account; `""` where it can not be seen, and then nothing is said of it."""
+    try:
+        return await world.account_uid(root)
+    except (Missing, Refused):
+        return ""
+
+
+def _ask(options: dict[str, Any]) -> Ask:
+    return Ask(
+        template=options["template"],
+        purpose=options["purpose"],
+        parameters=options["parameters"],
+        tools=options["tools"],
+        model=options["model"],
+        lifetime_minutes=options["lifetime_minutes"],
+    )
+
+
+def _print(said: Document) -> None:
+    for line in lines(said):
+        click.echo(escaped(line))
+    if said.get("manifest"):
+        click.echo(json.dumps(said["manifest"], indent=2))

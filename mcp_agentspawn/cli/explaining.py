@@ -1,0 +1,86 @@
+"""How an explanation looks: for people, line by line, and for programs, as JSON."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mcp_agentspawn.adapters.files import Folder
+from mcp_agentspawn.cli.policy_lines import PolicyLine, line_behind
+from mcp_agentspawn.core.verdict import Allow, Deny, Finding, Reason
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.explain import Explained, Unasked
+
+Document = dict[str, Any]
+COLUMN = 12
+
+
+def document(explained: Explained, policies: Folder[Policy], *, manifest: bool) -> Document:
+    """An explanation as JSON; `policy` is the line behind a verdict, its `file` empty where a default stands behind."""
+    decision = explained.decision
+    said: Document = {
+        "step": explained.step,
+        "root": explained.caller.root.name,
+        "caller": explained.caller.agent,
+        "outcome": decision.outcome,
+        "codes": [reason.code for reason in decision.reasons],
+        "policies": [policies.file(name) for name in explained.policies],
+        "known": explained.known,
+        "changed": [_reason(reason) for reason in explained.changed],
+        "guards": [_guard(one, policies, explained.policies) for one in explained.heard],
+    }
+    return said | ({"manifest": explained.manifest} if manifest else {})
+
+
+def _guard(one: Finding | Unasked, policies: Folder[Policy], names: tuple[str, ...]) -> Document:
+    if isinstance(one, Unasked):
+        return {"guard": one.guard, "verdict": "not asked", "why": one.why}
+    verdict = one.verdict
+    reasons = () if isinstance(verdict, Allow) else verdict.reasons
+    word = "allow" if isinstance(verdict, Allow) else "deny" if isinstance(verdict, Deny) else "hold"
+    codes = [reason.code for reason in reasons] or [one.guard]
+    found = [line_behind(policies, names[0], code) for code in codes] if len(names) == 1 else []
+    lines = list(dict.fromkeys(str(line) for line in found if line))
+    behind = {str(line): _line(line) for line in found if line}
+    return {
+        "guard": one.guard,
+        "verdict": word,
+        "reasons": [_reason(reason) for reason in reasons],
+        "detail": one.detail,
+        "policy": [behind[line] for line in lines],
+    }
+
+
+def _reason(reason: Reason) -> Document:
+    return {"code": reason.code, "message": reason.message, "field": reason.field}
+
+
+def _line(line: PolicyLine) -> Document:
+    return {"file": line.file, "line": line.line, "key": line.key, "value": line.value, "text": str(line)}
+
+
+def lines(said: Document) -> Iterator[str]:
+    """The same for people. Nothing in it is escaped."""
+    who = f"{said['root']}'s {said['caller']}" if said["caller"] else said["root"]
+    yield f"{said['step']} by {who}, under {' and '.join(said['policies']) or 'no policy'}"
+    for guard in said["guards"]:
+        yield from _of_guard(guard)
+    for reason in said["changed"]:
+        yield f"changed since: {reason['code']}: {reason['message']}"
+    if said["known"]:
+        yield f"the same request is {said['known']} already: proposing again hands that out"
+    yield f"{said['outcome']}{': ' if said['codes'] else ''}{', '.join(said['codes'])}"
+
+
+def _of_guard(guard: Document) -> Iterator[str]:
+    name = f"  {guard['guard']:<{COLUMN}}"
+    if "why" in guard:
+        yield f"{name}not asked: {guard['why']}"
+        return
+    yield f"{name}{guard['verdict']}"
+    indent = " " * (COLUMN + 2)
+    for reason in guard["reasons"]:
+        field = f" ({reason['field']})" if reason["field"] else ""
+        yield f"{indent}{reason['code']}: {reason['message']}{field}"
+    if guard["detail"]:
+        yield f"{indent}detail: {guard['detail']}"
+    for line in guard["policy"]:
+        yield f"{indent}{line['text']}"

@@ -1,0 +1,90 @@
+"""Which line of which policy file stands behind what a guard said."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from mcp_agentspawn.adapters.files import Folder
+from mcp_agentspawn.core.digest import canonical
+from mcp_agentspawn.core.guard import LedgerGuard
+from mcp_agentspawn.guards import Policy
+
+MOST_VALUE_CHARACTERS = 100
+DEFAULT = "default of agentspawn"
+
+NAMED_OTHERWISE = {
+    "template.not_allowed": "allow",
+    "parameters.too_large": "most_bytes",
+    "content.too_large": "most_bytes",
+    "manifest.too_many_tools": "most_tools",
+    "lineage.depth": "most_depth",
+    "approval.waiting": "at_least",
+}
+"""Reason codes that do not bear the name of the key behind them. All others do, or are not for a policy to set."""
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyLine:
+    """A key of a policy and its value; `file` is empty and `line` 0 where the file does not name the key."""
+
+    file: str
+    line: int
+    key: str
+    value: Any
+
+    def __str__(self) -> str:
+        text = canonical(self.value)
+        where = f"{self.file}:{self.line}" if self.file else DEFAULT
+        shown = text if len(text) <= MOST_VALUE_CHARACTERS else f"{text[:MOST_VALUE_CHARACTERS]}..."
+        return f"{where}: {self.key}: {shown}"
+
+
+def key_behind(code: str) -> Key:
+    """The section, and where there is one the key in it, that is behind a reason code or a guard's name."""
+    section, _, what = code.partition(".")
+    field = Policy.model_fields.get(section)
+    if field is None:
+        return ()
+    key = NAMED_OTHERWISE.get(code, what)
+    return (section, key) if key in keys_of(section) else (section,)
+
+
+def keys_of(section: str) -> list[str]:
+    """The keys that may stand in a section."""
+    model = Policy.model_fields[section].annotation
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def line_behind(policies: Folder[Policy], name: str, code: str) -> PolicyLine | None:
+    """The line behind a reason code or a guard's name in the policy of this name; `None` when it is about no policy."""
+    key = key_behind(code)
+    if not key:
+        return None
+    document, policy = policies.documents[name], policies.values[name]
+    found = _at(document.value, key) or _at(document.value, _shared(policy, key))
+    if found:
+        return PolicyLine(policies.file(name), document.line_of(found[0]), *_said(found))
+    default = _at(policy.model_dump(mode="json", exclude_none=True), _shared(policy, key))
+    return PolicyLine("", 0, *_said(default)) if default else None
+
+
+def _at(value: Any, key: Key) -> tuple[Key, Any] | None:
+    for part in key:
+        if part not in value:
+            return None
+        value = value[part]
+    return key, value
+
+
+def _said(found: tuple[Key, Any]) -> tuple[str, Any]:
+    return ".".join(found[0]), found[1]
+
+
+def _shared(policy: Policy, key: Key) -> Key:
+    """The key whose value holds where this one is left out."""
+    section = getattr(policy, key[0])
+    shares = section.shares if isinstance(section, LedgerGuard) else {}
+    return (key[0], shares[key[1]]) if len(key) > 1 and key[1] in shares else key
