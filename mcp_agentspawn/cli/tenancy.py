@@ -24,6 +24,7 @@ def tenancy(namespace: str, *, constrained: bool) -> list[Section]:
     metadata = named("v1", "Namespace", namespace)
     metadata["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
     rights = [*_server(namespace), *(_impersonating(namespace) if constrained else ()), *_canary(namespace)]
+    rights += _looking(namespace)
     return [
         ("Where its subagents live, and what the API server refuses there.", [metadata]),
         ("The policies of deploy/, for this namespace.", [*bindings, kin_binding(namespace, exclude_agents=True)]),
@@ -100,6 +101,14 @@ def _server(namespace: str) -> Iterator[Manifest]:
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
     ]
     return grant("agentspawn-server", rules, server_account(), namespace)
+
+
+def _looking(namespace: str) -> Iterator[Manifest]:
+    """Let the server see that the policies which no canary can try are bound here."""
+    bindings = [f"agentspawn-{policy}-{namespace}" for policy in ("kin", "reserved")]
+    resources = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingadmissionpolicybindings"]}
+    rules = [{**resources, "resourceNames": bindings, "verbs": ["get"]}]
+    return grant(f"agentspawn-server-{namespace}", rules, server_account())
 
 
 def _impersonating(namespace: str) -> Iterator[Manifest]:

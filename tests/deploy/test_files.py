@@ -108,6 +108,8 @@ NEEDED: dict[tuple[str, str], dict[str, set[str]]] = {
         "tokenreviews": {"create"},
         "subjectaccessreviews": {"create"},
         "customresourcedefinitions": {"get"},
+        "validatingadmissionpolicies": {"get"},
+        "validatingadmissionpolicybindings": {"get"},
     },
 }
 
