@@ -66,8 +66,7 @@ async def prepared(binaries: Binaries, rounds: int) -> AsyncIterator[Field]:
         server = await stack.enter_async_context(serve(cluster, roots, rules))
         operations = Operations(services)
         sample = await operations.propose(Caller(roots.pop()))
-        session = await stack.enter_async_context(plane.connection(await _bare_token(cluster)).session())
-        bare = Bare(session, "/apis/kagent.dev/v1alpha2/namespaces/bare/agents", sample.manifest)
+        bare = await stack.enter_async_context(bare_contender(cluster, sample.manifest))
         yield Field(cluster, roots, bare, operations, Mcp(server))
 
 
@@ -79,6 +78,13 @@ async def _services(cluster: Cluster, roots: Sequence[Root], folder: Path) -> As
         opened(folder / "audit.jsonl", "bench", world.clock) as audit,
     ):
         yield services_on(world, audit, rules)
+
+
+@asynccontextmanager
+async def bare_contender(cluster: Cluster, manifest: dict[str, Any]) -> AsyncIterator[Bare]:
+    """What all is compared with."""
+    async with cluster.plane.connection(await _bare_token(cluster)).session() as session:
+        yield Bare(session, "/apis/kagent.dev/v1alpha2/namespaces/bare/agents", manifest)
 
 
 async def _bare_token(cluster: Cluster) -> str:

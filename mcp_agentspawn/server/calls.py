@@ -20,6 +20,7 @@ from mcp_agentspawn.server.slowing import RefusalBuckets, Turns
 from mcp_agentspawn.server.tools import TOOLS, Tool
 
 ANSWER_WITHIN_SECONDS = 10.0
+AFTER_WAITING_SECONDS = 5.0
 CHANGE_GOES_ON_SECONDS = 10.0
 
 SLOWED = refusal(
@@ -132,7 +133,7 @@ class Calls:
         return await self._run(tool, who, values)
 
     async def _run(self, tool: Tool, caller: Caller, values: Mapping[str, Any]) -> Answer:
-        seconds = self.answer_within_seconds + values.get("wait_seconds", 0)
+        seconds = max(self.answer_within_seconds, values.get("wait_seconds", 0) + AFTER_WAITING_SECONDS)
         if tool.changes:
             work = self._guarded(tool, caller, values, seconds + CHANGE_GOES_ON_SECONDS)
             return await self.writes.finish(work, seconds)

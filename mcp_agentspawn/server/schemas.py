@@ -28,9 +28,14 @@ def input_schema(arguments: type[BaseModel]) -> dict[str, Any]:
     return {"properties": {}} | _flat(arguments.model_json_schema())
 
 
-def output_schema(kind: type[Answer]) -> dict[str, Any]:
-    """What a tool answers, flat. A refusal has the common fields only, so no other is required."""
-    return _flat(adapter(kind).json_schema(mode="serialization")) | {"required": COMMON}
+def output_schema(*kinds: type[Answer]) -> dict[str, Any]:
+    """What a tool answers, flat, the fields of all kinds together.
+
+    A refusal has the common ones only: these alone are required.
+    """
+    schemas = [_flat(adapter(kind).json_schema(mode="serialization")) for kind in kinds]
+    properties = {name: field for schema in reversed(schemas) for name, field in schema["properties"].items()}
+    return schemas[0] | {"properties": properties, "required": COMMON}
 
 
 def _default(parameter: SignatureParameter) -> Any:

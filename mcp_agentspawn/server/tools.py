@@ -159,7 +159,7 @@ class Tool:
         return self.definition.name
 
 
-def tool(run: Run, title: str, answer: type[Answer], *, changes: bool = False, destroys: bool = False) -> Tool:
+def tool(run: Run, title: str, *answers: type[Answer], changes: bool = False, destroys: bool = False) -> Tool:
     """Make a tool of a function. Every tool is idempotent, and none reaches outside of the cluster."""
     arguments = arguments_of(run)
     definition = mcp.types.Tool(
@@ -167,7 +167,7 @@ def tool(run: Run, title: str, answer: type[Answer], *, changes: bool = False, d
         title=title,
         description=" ".join((run.__doc__ or "").split()),
         input_schema=input_schema(arguments),
-        output_schema=output_schema(answer),
+        output_schema=output_schema(*answers),
         annotations=mcp.types.ToolAnnotations(
             read_only_hint=not changes, destructive_hint=destroys, idempotent_hint=True, open_world_hint=False
         ),
@@ -179,7 +179,7 @@ TOOLS: Sequence[Tool] = (
     tool(search_agents_agentregistry, "Search for agents", Hits),
     tool(list_templates, "List templates", Templates),
     tool(propose_subagent, "Propose a subagent", Proposed, changes=True),
-    tool(apply_subagent, "Create a proposed subagent", Applied, changes=True),
+    tool(apply_subagent, "Create a proposed subagent", Applied, Pending, changes=True),
     tool(list_subagents, "List own subagents", Listing),
     tool(get_subagent, "Look at a subagent", Found),
     tool(retire_subagent, "Retire a subagent", Retired, changes=True, destroys=True),
