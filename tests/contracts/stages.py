@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from base64 import b64decode
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from mcp_agentspawn.adapters.kubernetes.resources import MODEL_CONFIGS, TOOL_SERVERS
+from mcp_agentspawn.adapters.kubernetes.resources import DEFINITIONS, MODEL_CONFIGS, SECRETS, TOOL_SERVERS
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema, served_schema
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
@@ -24,7 +25,9 @@ from tests.localplane.waiting import until
 CRD = Path(__file__).parents[2] / "dev" / "kagent-crds" / "agents.yaml"
 QUOTA = f"/api/v1/namespaces/{HOME}/resourcequotas/agentspawn"
 MERGE = {"Content-Type": "application/merge-patch+json"}
+DEFINITION = DEFINITIONS.item("", "agents.kagent.dev")
 ROOMY = 400
+PERSON = "admin"
 NUMBERS = count(1)
 
 World = MemoryWorld | KubernetesWorld
@@ -98,10 +101,12 @@ def proposal(root: Root, **changes: Any) -> Proposal:
 
 @dataclass
 class Stage(ABC):
-    """One world, a second server on the same state, and roots: two that may write, one that may not."""
+    """One world, a second server on the same state, a person's way in, and roots: two may write, one may not."""
 
     world: World
     replica: World
+    person: World
+    person_name: str
     root: Root
     other: Root
     powerless: Root
@@ -135,6 +140,14 @@ class Stage(ABC):
         """Let a root use a template."""
 
     @abstractmethod
+    async def credential(self, agent: str) -> str:
+        """The own credential of an agent, as its pod would read it; `""` when there is none."""
+
+    @abstractmethod
+    async def change_schema(self) -> None:
+        """Change the schema of agents by a word."""
+
+    @abstractmethod
     async def token(self, namespace: str, account: str) -> str:
         """A valid credential of a service account."""
 
@@ -162,6 +175,12 @@ class MemoryStage(Stage):
 
     async def grant(self, root: Root, template: str) -> None:
         self.world.access.granted.add((root, template))
+
+    async def credential(self, agent: str) -> str:
+        return self.world.keyring.tokens.get((HOME, agent), "")
+
+    async def change_schema(self) -> None:
+        self.world.inventory.schema = agent_schema(fresh("description"))
 
     async def token(self, namespace: str, account: str) -> str:
         return self.world.tokens.issue(namespace, account)
@@ -213,6 +232,17 @@ class KubernetesStage(Stage):
         await self._post(f"{place}/roles", {"metadata": {"name": name}, "rules": [use | {"resourceNames": [template]}]})
         await self._post(f"{place}/rolebindings", {"metadata": {"name": name}, "roleRef": role, "subjects": [user]})
 
+    async def credential(self, agent: str) -> str:
+        found = await self.cluster.get(SECRETS.item(HOME, f"{agent}-agentspawn"))
+        return b64decode(found["data"]["token"]).decode() if found else ""
+
+    async def change_schema(self) -> None:
+        definition = await self.cluster.get(DEFINITION)
+        assert definition is not None
+        for version in definition["spec"]["versions"]:
+            version["schema"]["openAPIV3Schema"]["description"] = fresh("description")
+        await self._patch(DEFINITION, {"spec": {"versions": definition["spec"]["versions"]}})
+
     async def token(self, namespace: str, account: str) -> str:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         async with self.cluster.admin.post(path, json={"metadata": {"name": account}}) as response:
@@ -239,9 +269,12 @@ class KubernetesStage(Stage):
             assert response.status == 200, await response.text()
 
 
-def agent_schema() -> ManifestSchema:
-    """The schema of Agents that this repository installs."""
-    schema = served_schema(yaml.safe_load(CRD.read_text()), "v1alpha2")
+def agent_schema(description: str = "") -> ManifestSchema:
+    """The schema of Agents that this repository installs, under this description if there is one."""
+    definition = yaml.safe_load(CRD.read_text())
+    for version in definition["spec"]["versions"] if description else ():
+        version["schema"]["openAPIV3Schema"]["description"] = description
+    schema = served_schema(definition, "v1alpha2")
     assert schema is not None
     return schema
 
@@ -250,15 +283,20 @@ def memory_stage(schema: ManifestSchema) -> MemoryStage:
     roots = [Root("agents", account, HOME) for account in ("contract-a", "contract-b", "contract-powerless")]
     world = MemoryWorld(roots, schema=schema)
     world.agents.may_write.discard(roots[2])
-    return MemoryStage(world, world, *roots)
+    return MemoryStage(world, world, world, "person", *roots)
 
 
 @asynccontextmanager
 async def kubernetes_stage(cluster: Cluster) -> AsyncIterator[KubernetesStage]:
     roots = [Root("agents", account, HOME) for account in ("contract-a", "contract-b", "contract-powerless")]
     file = kubeconfig(cluster)
-    async with connect(roots, kubeconfig=file) as world, connect(roots, kubeconfig=file) as replica:
-        stage = KubernetesStage(world, replica, roots[0], roots[1], roots[2], cluster)
+    own = cluster.plane.kubeconfig_for("contract-person", cluster.plane.token_of(PERSON))
+    async with (
+        connect(roots, kubeconfig=file) as world,
+        connect(roots, kubeconfig=file) as replica,
+        connect((), kubeconfig=own) as person,
+    ):
+        stage = KubernetesStage(world, replica, person, PERSON, roots[0], roots[1], roots[2], cluster)
         await _clear(cluster)
         try:
             yield stage

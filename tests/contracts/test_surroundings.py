@@ -4,8 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from mcp_agentspawn.core.errors import Missing
+from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.ports import Account
 from tests.contracts.stages import Stage, fresh, manifest
+from tests.localplane.waiting import until
 
 HOME = "subagents"
 
@@ -56,6 +59,20 @@ async def test_every_violation_is_named_with_its_path(stage: Stage) -> None:
     assert not any("my-secret" in violation.message for violation in found)
 
 
+async def test_another_schema_has_another_hash_and_the_same_one_the_same(stage: Stage) -> None:
+    first = await stage.world.inventory.schema_hash()
+    assert await stage.replica.inventory.schema_hash() == first
+
+    await stage.change_schema()
+
+    async def seen_by_both() -> bool:
+        mine, theirs = [await world.inventory.schema_hash() for world in (stage.world, stage.replica)]
+        return first != mine == theirs
+
+    await until(seen_by_both)
+    assert first.startswith("sha256:")
+
+
 async def test_a_root_may_use_what_it_was_granted_and_nothing_else(stage: Stage) -> None:
     granted, other = fresh("template"), fresh("template")
     await stage.grant(stage.root, granted)
@@ -81,6 +98,24 @@ async def test_a_credential_tells_whose_it_is(stage: Stage) -> None:
 @pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", "ü", "a\nb", "x" * 100_000])
 async def test_anything_else_is_nobodys(stage: Stage, token: str) -> None:
     assert await stage.world.tokens.caller(token) is None
+
+
+async def test_the_uid_of_an_account_is_the_one_that_its_credential_tells(stage: Stage) -> None:
+    account = fresh("account")
+    found = await stage.world.tokens.caller(await stage.token("agents", account))
+
+    assert found is not None
+    assert await stage.person.account_uid(Root("agents", account, HOME)) == found.uid
+
+
+async def test_an_account_that_is_not_there_has_no_uid(stage: Stage) -> None:
+    for account in (fresh("account"), "..", "a/token", "A B"):
+        with pytest.raises(Missing):
+            await stage.person.account_uid(Root("agents", account, HOME))
+
+
+async def test_a_person_is_told_by_what_name_they_are_known(stage: Stage) -> None:
+    assert await stage.person.whoami() == stage.person_name
 
 
 async def test_the_time_is_in_utc(stage: Stage) -> None:

@@ -15,7 +15,6 @@ from mcp_agentspawn.core.model import Manifest
 from mcp_agentspawn.core.ports import Violation
 
 KNOWN_SECONDS = 2.0
-SCHEMA_SECONDS = 30.0
 MOST_NAMESPACES = 256
 DEFINITION = DEFINITIONS.item("", f"{AGENTS.plural}.{AGENTS.group}")
 
@@ -26,13 +25,13 @@ class _Served(NamedTuple):
 
 
 class KubernetesInventory:
-    """Models and tools are remembered for 2 seconds, the schema as long as its CRD has not changed."""
+    """Models, tools and the CRD's version are remembered for 2 seconds, its schema as long as that is the same."""
 
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._models = Answers[str, frozenset[str]](KNOWN_SECONDS, MOST_NAMESPACES, clock)
         self._tools = Answers[str, Mapping[str, frozenset[str]]](KNOWN_SECONDS, MOST_NAMESPACES, clock)
-        self._schemas = Answers[str, _Served](SCHEMA_SECONDS, 1, clock)
+        self._schemas = Answers[str, _Served](KNOWN_SECONDS, 1, clock)
         self._served: _Served | None = None
 
     async def models(self, home: str, *, fresh: bool = False) -> frozenset[str]:
@@ -44,7 +43,7 @@ class KubernetesInventory:
         return await self._tools.get(home, lambda: self._list_tools(home), fresh=fresh)
 
     async def violations(self, manifest: Manifest) -> Sequence[Violation]:
-        """See `core.ports.Inventory.violations`. A CRD that was changed counts at most 30 seconds later."""
+        """See `core.ports.Inventory.violations`. A CRD that was changed counts at most 2 seconds later."""
         served = await self._schemas.get(DEFINITION, self._current_schema)
         return served.schema.violations(manifest)
 

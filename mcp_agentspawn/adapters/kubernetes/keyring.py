@@ -3,15 +3,12 @@
 A credential is in no error: whatever the API server says about a Secret is dropped, and with it what it quotes.
 """
 
-from base64 import b64encode
-from collections.abc import Mapping
-from typing import Any
-
 from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.credential_secrets import secret_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import SECRETS
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome, Upstream
-from mcp_agentspawn.core.names import CREDENTIAL_KEY, PROPOSAL, credential_secret
+from mcp_agentspawn.core.names import credential_secret
 
 STRICT = {"fieldValidation": "Strict"}
 
@@ -25,7 +22,7 @@ class KubernetesKeyring:
     async def put(self, home: str, agent: str, token: str) -> None:
         """See `core.ports.Keyring.put`."""
         try:
-            path, secret = SECRETS.collection(home), _secret(home, agent, token)
+            path, secret = SECRETS.collection(home), secret_of(home, agent, token)
             # Of the answer, which would hold the credential again, the metadata alone.
             await self._client.request("POST", path, secret, as_=SERVER, query=STRICT, partial=True)
         except Conflict:
@@ -47,12 +44,6 @@ class KubernetesKeyring:
         else:
             return
         raise failure
-
-
-def _secret(home: str, agent: str, token: str) -> Mapping[str, Any]:
-    metadata = {"name": credential_secret(agent), "namespace": home, "labels": {PROPOSAL: agent}}
-    data = {CREDENTIAL_KEY: b64encode(token.encode()).decode()}
-    return SECRETS.object(metadata, type="Opaque", immutable=True, data=data)
 
 
 def _without_words(error: Upstream) -> Upstream:

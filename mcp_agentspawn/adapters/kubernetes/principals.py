@@ -9,14 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, NAME
+from mcp_agentspawn.adapters.kubernetes.credential_secrets import is_secret_of
+from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS, AGENTS, NAME, SECRETS
 from mcp_agentspawn.core.errors import ConfigError, Refused
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.core.names import CANARY, GROUP, LABEL, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.names import CANARY, GROUP, LABEL, SUBDOMAIN, SYSTEM_NAMESPACE, credential_secret
 
 USER = "Impersonate-User"
 PROPOSAL = f"Impersonate-Extra-{GROUP}%2Fproposal"
 OWN_METHODS = frozenset({"GET", "DELETE"})  # expiry works although a root's rights are gone
+ACCOUNT = re.compile(rf"/api/v1/namespaces/{LABEL}/{ACCOUNTS.plural}/{SUBDOMAIN}")
 
 
 class Server(Enum):
@@ -78,8 +80,8 @@ class Gate:
         """The headers that name whom the call is made as. Raises Refused for whatever is not listed."""
         match call.principal:
             case Server():
-                if call.method not in OWN_METHODS and call.path.startswith(f"/apis/{AGENTS.group}/"):
-                    raise Refused("forbidden.principal", "The server makes and alters no agents as itself.")
+                if not self._is_own(call):
+                    raise Refused("forbidden.principal", "The server does not do this as itself, so nothing was sent.")
                 return {}
             case AsRoot(root, proposal) if root in self._roots and _touches(call, root.home, proposal):
                 return {USER: root.virtual_user, PROPOSAL: proposal}
@@ -88,6 +90,24 @@ class Gate:
                 return user | {PROPOSAL: proposal} if _is_label(proposal) else user
             case _:
                 raise Refused("forbidden.principal", "Nobody who may do this was named, so nothing was sent.")
+
+    def _is_own(self, call: Call) -> bool:
+        """Whether the server does it as itself: it makes and alters no agents, and reads no Secret."""
+        if call.path.startswith(f"/apis/{AGENTS.group}/"):
+            return call.method in OWN_METHODS
+        if call.path.startswith("/apis/"):
+            return True
+        reads_account = call.method == "GET" and ACCOUNT.fullmatch(call.path) is not None
+        return reads_account or any(_is_of_a_credential(call, home) for home in self._homes)
+
+
+def _is_of_a_credential(call: Call, home: str) -> bool:
+    """Whether it makes or removes the own credential of a subagent that lives there."""
+    collection = SECRETS.collection(home)
+    if (call.method, call.path) == ("POST", collection):
+        return is_secret_of(home, call.body or b"")
+    agent = call.path.removeprefix(f"{collection}/").removesuffix(credential_secret(""))
+    return _is_label(agent) and (call.method, call.path) == ("DELETE", f"{collection}/{credential_secret(agent)}")
 
 
 def _touches(call: Call, home: str, proposal: str) -> bool:

@@ -11,12 +11,14 @@ from mcp_agentspawn.adapters.kubernetes.approvals import KubernetesApprovals
 from mcp_agentspawn.adapters.kubernetes.canary import Canary
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
+from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens, own_name
 from mcp_agentspawn.adapters.kubernetes.inventory import KubernetesInventory
 from mcp_agentspawn.adapters.kubernetes.keyring import KubernetesKeyring
 from mcp_agentspawn.adapters.kubernetes.ledgers import KubernetesLedgers
-from mcp_agentspawn.adapters.kubernetes.principals import Gate
+from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Gate
 from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals
+from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS
 from mcp_agentspawn.adapters.kubernetes.switchboard import KubernetesSwitchboard
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
 from mcp_agentspawn.core.model import Root
@@ -52,6 +54,12 @@ class KubernetesWorld:
     async def whoami(self) -> str:
         """The user name by which the API server knows whoever uses this world: the server, or a person."""
         return await own_name(self._client)
+
+    async def account_uid(self, root: Root) -> str:
+        """The uid of a root's service account as it is now. Raises `Missing` when there is none, and `Refused`."""
+        path = ACCOUNTS.item(root.namespace, root.account)
+        answer = await self._client.request("GET", path, as_=SERVER, partial=True)
+        return read(lambda answer: str(answer["metadata"]["uid"]), answer)
 
     async def problems(self) -> Sequence[str]:
         """What keeps this world from being ready; never raises."""

@@ -9,6 +9,7 @@ from mcp_agentspawn.adapters.memory.agents import MemoryAgents
 from mcp_agentspawn.adapters.memory.people import MemoryApprovals, MemoryKeyring, MemorySwitchboard
 from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals
 from mcp_agentspawn.core.digest import hash_of
+from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.model import Manifest, Root
 from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.core.ports import Account, Clock, Violation
@@ -16,12 +17,12 @@ from mcp_agentspawn.core.template import Template
 
 
 class MemoryInventory:
-    """Models and tools by namespace, both settable. Without a schema no manifest has violations."""
+    """Models and tools by namespace, and the schema, all settable. Without a schema no manifest has violations."""
 
     def __init__(self, schema: ManifestSchema | None) -> None:
+        self.schema = schema
         self.models_in: dict[str, set[str]] = {}
         self.tools_in: dict[str, dict[str, set[str]]] = {}
-        self._schema = schema
 
     async def models(self, home: str, *, fresh: bool = False) -> frozenset[str]:  # noqa: ARG002 - it always is
         """See `core.ports.Inventory.models`."""
@@ -33,11 +34,11 @@ class MemoryInventory:
 
     async def violations(self, manifest: Manifest) -> Sequence[Violation]:
         """See `core.ports.Inventory.violations`."""
-        return self._schema.violations(manifest) if self._schema is not None else ()
+        return self.schema.violations(manifest) if self.schema is not None else ()
 
     async def schema_hash(self) -> str:
         """See `core.ports.Inventory.schema_hash`."""
-        return self._schema.hash if self._schema is not None else hash_of(b"")
+        return self.schema.hash if self.schema is not None else hash_of(b"")
 
 
 class MemoryAccess:
@@ -56,12 +57,20 @@ class MemoryTokens:
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
+        self._uids: dict[tuple[str, str], str] = {}
 
     def issue(self, namespace: str, name: str) -> str:
-        """Make a new token for a service account."""
+        """Make a new token for a service account, which is there from the first one on."""
         token = f"memory-{secrets.token_urlsafe(32)}"
-        self._accounts[token] = Account(namespace, name, uid=f"memory:{namespace}:{name}")
+        uid = self._uids.setdefault((namespace, name), f"memory:{namespace}:{name}")
+        self._accounts[token] = Account(namespace, name, uid)
         return token
+
+    def uid_of(self, namespace: str, name: str) -> str:
+        """The uid of a service account. Raises Missing for one that never had a token."""
+        if (namespace, name) not in self._uids:
+            raise Missing(f"There is no service account {namespace}/{name}.")
+        return self._uids[namespace, name]
 
     def revoke(self, token: str) -> None:
         """Make a token worthless; revoking it twice is fine."""
@@ -108,6 +117,10 @@ class MemoryWorld:
     async def whoami(self) -> str:
         """Who uses this world: whoever it is, a person."""
         return "person"
+
+    async def account_uid(self, root: Root) -> str:
+        """The uid of a root's service account. Raises `Missing` when there is none."""
+        return self.tokens.uid_of(root.namespace, root.account)
 
     async def problems(self) -> Sequence[str]:
         """What keeps this world from being ready: nothing does."""

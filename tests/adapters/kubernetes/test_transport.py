@@ -1,14 +1,18 @@
 """What leaves for the API server, as it is on the wire, and what never does."""
 
 import asyncio
+import json
+import traceback
 from collections.abc import Iterable
+from typing import Any
 
 import aiohttp
 import pytest
 
 from mcp_agentspawn.adapters.kubernetes import transport as module
+from mcp_agentspawn.adapters.kubernetes.credential_secrets import secret_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, AsCanary, AsRoot, Call, Gate, Principal
-from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, PROPOSALS
+from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS, AGENTS, PROPOSALS, SECRETS
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
 from mcp_agentspawn.core.errors import ConfigError, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Root
@@ -115,6 +119,82 @@ async def test_whoever_is_not_listed_for_it_is_refused_before_anything_is_sent(
 
     assert refusal.value.code == "forbidden.principal"
     assert api.seen == []
+
+
+def secret(**changes: Any) -> bytes:
+    return json.dumps(secret_of("subagents", "sub-a", "my-token") | changes).encode()
+
+
+SECRETS_HERE = SECRETS.collection("subagents")
+CREDENTIAL = SECRETS.item("subagents", "sub-a-agentspawn")
+METADATA = {"name": "sub-a-agentspawn", "namespace": "subagents", "labels": {"agentspawn.dev/proposal": "sub-a"}}
+NOT_ITS_OWN: dict[str, tuple[str, str, bytes]] = {
+    "a list": ("GET", SECRETS_HERE, b""),
+    "a list of all": ("GET", SECRETS.collection(), b""),
+    "a credential that is read": ("GET", CREDENTIAL, b""),
+    "a credential that is altered": ("PUT", CREDENTIAL, secret()),
+    "a credential that is patched": ("PATCH", CREDENTIAL, secret()),
+    "all that are removed": ("DELETE", SECRETS_HERE, b"{}"),
+    "another that is removed": ("DELETE", SECRETS.item("subagents", "kagent-openai"), b"{}"),
+    "nobody's that is removed": ("DELETE", f"{SECRETS_HERE}/-agentspawn", b"{}"),
+    "a part of one": ("DELETE", f"{CREDENTIAL}/status", b"{}"),
+    "one elsewhere": ("DELETE", SECRETS.item("agents", "sub-a-agentspawn"), b"{}"),
+    "one made elsewhere": ("POST", SECRETS.collection("agents"), secret()),
+    "of another type": ("POST", SECRETS_HERE, secret(type="kubernetes.io/service-account-token")),
+    "with more data": ("POST", SECRETS_HERE, secret(data={"token": "eA==", "more": "eA=="})),
+    "with other data": ("POST", SECRETS_HERE, secret(data={"password": "eA=="})),
+    "with no text": ("POST", SECRETS_HERE, secret(data={"token": {}})),
+    "with more text": ("POST", SECRETS_HERE, secret(stringData={"more": "x"})),
+    "under another name": ("POST", SECRETS_HERE, secret(metadata=METADATA | {"name": "sub-b-agentspawn"})),
+    "under a made-up name": ("POST", SECRETS_HERE, secret(metadata=METADATA | {"generateName": "sub-"})),
+    "without a label": ("POST", SECRETS_HERE, secret(metadata=METADATA | {"labels": {}})),
+    "with an owner": ("POST", SECRETS_HERE, secret(metadata=METADATA | {"ownerReferences": [{}]})),
+    "another kind": ("POST", SECRETS_HERE, secret(kind="ConfigMap")),
+    "nothing": ("POST", SECRETS_HERE, b""),
+    "no object": ("POST", SECRETS_HERE, b"[]"),
+    "an account that is made": ("POST", ACCOUNTS.collection("agents"), b"{}"),
+    "accounts that are listed": ("GET", ACCOUNTS.collection("agents"), b""),
+    "an account's token": ("POST", ACCOUNTS.item("agents", "orchestrator", "token"), b"{}"),
+    "pods": ("GET", "/api/v1/namespaces/subagents/pods", b""),
+    "a path of its own": ("GET", "//api/v1/namespaces/subagents/secrets", b""),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), NOT_ITS_OWN.values(), ids=NOT_ITS_OWN.keys())
+async def test_of_secrets_the_server_makes_and_removes_credentials_and_nothing_else(
+    api: FakeApi, transport: Transport, method: str, path: str, body: bytes
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        await transport.send(Call(method, path, SERVER, body, changes=True))
+
+    assert refusal.value.code == "forbidden.principal"
+    assert "my-token" not in "".join(traceback.format_exception(refusal.value))
+    assert api.seen == []
+
+
+async def test_a_credential_is_made_and_removed_where_roots_have_their_subagents(
+    api: FakeApi, transport: Transport
+) -> None:
+    await transport.send(Call("POST", SECRETS_HERE, SERVER, secret(), changes=True))
+    await transport.send(Call("DELETE", CREDENTIAL, SERVER, changes=True))
+    await transport.send(Call("GET", ACCOUNTS.item("agents", "orchestrator"), SERVER))
+
+    assert [seen.line.partition(" ")[0] for seen in api.seen] == ["POST", "DELETE", "GET"]
+
+
+async def test_as_a_root_nobody_touches_a_credential(api: FakeApi, transport: Transport) -> None:
+    for call in (
+        Call("POST", SECRETS_HERE, AsRoot(ROOT, "sub-a"), secret(), changes=True),
+        Call("DELETE", CREDENTIAL, AsRoot(ROOT, "sub-a-agentspawn"), changes=True),
+    ):
+        with pytest.raises(Refused):
+            await transport.send(call)
+
+    assert api.seen == []
+
+
+def test_a_call_that_is_shown_does_not_show_what_it_carries() -> None:
+    assert "my-token" not in repr(Call("POST", SECRETS_HERE, SERVER, b"my-token"))
 
 
 async def test_the_canary_sings_only_where_subagents_live(api: FakeApi, transport: Transport) -> None:
