@@ -14,7 +14,8 @@ from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.escaping import block, escaped
 from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, moment, reason_option
 from mcp_agentspawn.cli.showing import Shown, lines
-from mcp_agentspawn.cli.standing import broken, counting, state_of, tally
+from mcp_agentspawn.cli.standing import broken, state_of, tally
+from mcp_agentspawn.core.decisions import counted
 from mcp_agentspawn.core.model import Approval, Proposal, Root
 from mcp_agentspawn.core.names import MOST_DEPTH, SYSTEM_NAMESPACE
 from mcp_agentspawn.core.template import Template
@@ -123,7 +124,7 @@ async def _decide(cluster: Cluster, id_: str, decision: Decision, digest: str, r
     if digest and digest != proposal.digest:
         complain(f"{id_} has another digest: {proposal.digest}. Look at it again: agentspawn show {id_}")
         return FINDINGS
-    me, given = await cluster.whoami(), counting(proposal, await cluster.approvals.of(id_))
+    me, given = await cluster.whoami(), counted(proposal, await cluster.approvals.of(id_))
     mine = {approval.decision: approval.name for approval in given if approval.decider == me}
     if decision in mine:
         return _say(proposal, f"You have said so already ({mine[decision]})", me, given)

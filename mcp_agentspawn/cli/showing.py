@@ -10,7 +10,8 @@ from typing import Any
 from mcp_agentspawn.cli.differing import differences, minutes
 from mcp_agentspawn.cli.escaping import behind_gutter, block, escaped, quoted, unusual
 from mcp_agentspawn.cli.people import moment
-from mcp_agentspawn.cli.standing import objection, state_of, tally
+from mcp_agentspawn.cli.standing import state_of, tally
+from mcp_agentspawn.core.decisions import counted
 from mcp_agentspawn.core.lineage import excesses
 from mcp_agentspawn.core.model import Approval, Grant, Proposal
 from mcp_agentspawn.core.risk import highest, raised_by
@@ -20,6 +21,7 @@ from mcp_agentspawn.guards import Policy
 PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 MOST_UNUSUAL = 20
 LINE_END = "\n"
+NO_COUNT = "DOES NOT COUNT (no person, other bytes, or too late): "
 NO_TEMPLATE = "can not be shown: the template that was rendered is not at hand (--templates FOLDER)"
 NO_RULES = "can not be shown: the template that was rendered and its policy are not both at hand"
 
@@ -70,8 +72,11 @@ def _section(heading: str, content: Iterable[str]) -> Iterator[str]:
 def _summary(shown: Shown) -> Iterator[str]:
     proposal = shown.proposal
     yield from fact("proposal", proposal.id)
-    until = f", until {moment(proposal.expires_at)}" if proposal.phase == "proposed" else ""
-    yield from fact("state", f"{state_of(proposal, shown.now)}{until}; {tally(proposal, shown.decisions)}")
+    state = state_of(proposal, shown.now)
+    when = (
+        f" {'until' if state == 'open' else 'at'} {moment(proposal.expires_at)}" if proposal.phase == "proposed" else ""
+    )
+    yield from fact("state", f"{state}{when}; {tally(proposal, shown.decisions)}")
     if found := unusual(*_texts(json.loads(proposal.manifest)), proposal.request.purpose):
         more = f" and {len(found) - MOST_UNUSUAL} more" if len(found) > MOST_UNUSUAL else ""
         yield from fact("beware", f"it holds unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
@@ -101,16 +106,15 @@ def _why(shown: Shown) -> str:
         return NO_RULES
     rule = shown.policy.approval
     reasons = [f"the template says {shown.template.risk}", f"the policy says at least {rule.at_least}"]
-    return "; ".join([*reasons, *raised_by(shown.template, shown.proposal.request, long_life=rule.long_life)])
+    return "\n".join([*reasons, *raised_by(shown.template, shown.proposal.request, long_life=rule.long_life)])
 
 
 def _decisions(shown: Shown) -> Iterator[str]:
+    counting = counted(shown.proposal, shown.decisions)
     for approval in shown.decisions:
-        against = objection(approval, shown.proposal)
-        when = f" at {moment(approval.decided_at)}" if approval.decided_at else ""
-        yield from fact(
-            approval.decision, f"{approval.decider}{when}{f' DOES NOT COUNT: {against}' if against else ''}"
-        )
+        when = f", {moment(approval.decided_at)}" if approval.decided_at else ""
+        against = "" if approval in counting else NO_COUNT
+        yield from fact(approval.decision, f"{against}{approval.decider}{when}")
         if approval.reason:
             yield from block(approval.reason, "    ")
     if not shown.decisions:
@@ -127,8 +131,10 @@ def _grants(shown: Shown) -> Iterator[str]:
     if parent:
         beyond = [f"{excess.kind} {excess.what}" for excess in excesses(shown.proposal.grant, parent.grant)]
         yield from fact("beyond", ", ".join(beyond) or "nothing: it is within its parent's")
-    elif shown.proposal.parent:
-        yield "  its parent's proposal is gone"
+    else:
+        yield from fact(
+            "  its parent", "is gone" if shown.proposal.parent else "is the root, bound by its policy alone"
+        )
 
 
 def _held(grant: Grant) -> Mapping[str, str]:

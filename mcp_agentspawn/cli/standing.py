@@ -1,14 +1,14 @@
-"""Where a proposal stands: is it what it says it is, is it open, and who has decided what?"""
+"""Where a proposal stands: is it what it says it is, is it open, and how many have approved?"""
 
 import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from mcp_agentspawn.core.decisions import approvers, counted
 from mcp_agentspawn.core.digest import canonical, proposal_digest
 from mcp_agentspawn.core.model import Approval, Proposal
 from mcp_agentspawn.core.risk import PEOPLE
-from mcp_agentspawn.guards.approval import NO_PEOPLE
 
 State = Literal["open", "expired", "lapsed", "applied"]
 
@@ -34,29 +34,10 @@ def state_of(proposal: Proposal, now: datetime) -> State:
     return "lapsed" if proposal.phase == "lapsed" else "applied"
 
 
-def objection(approval: Approval, proposal: Proposal) -> str:
-    """Why this decision does not count; `""` when it does. The guard `approval` counts by the same rules."""
-    if approval.proposal_uid != proposal.uid:
-        return "it is about an earlier proposal of this name"
-    if approval.digest != proposal.digest:
-        return "it is about another digest"
-    if approval.decider.startswith(NO_PEOPLE):
-        return "this is no person"
-    if approval.decided_at is None or approval.decided_at > proposal.expires_at:
-        return "it came too late"
-    return ""
-
-
-def counting(proposal: Proposal, decisions: Sequence[Approval]) -> list[Approval]:
-    """The decisions that count."""
-    return [approval for approval in decisions if not objection(approval, proposal)]
-
-
 def tally(proposal: Proposal, decisions: Sequence[Approval]) -> str:
     """How far it has come, in a few words."""
-    counted = counting(proposal, decisions)
-    if any(approval.decision == "deny" for approval in counted):
+    counting = counted(proposal, decisions)
+    if any(approval.decision == "deny" for approval in counting):
         return "denied"
     needed = PEOPLE[proposal.risk]
-    given = len({approval.decider for approval in counted})
-    return f"{given} of {needed} approvals" if needed else "nobody has to approve"
+    return f"{len(approvers(counting))} of {needed} approvals" if needed else "nobody has to approve"

@@ -1,0 +1,118 @@
+"""People at the command line, over a world in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from click.testing import CliRunner, Result
+
+from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.cli import COMMANDS, main
+from mcp_agentspawn.core.errors import AgentSpawnError
+from mcp_agentspawn.core.model import Approval, Proposal, Root
+from mcp_agentspawn.core.ports import Agents, Approvals, Clock, Proposals, Switchboard
+from mcp_agentspawn.operations.answers import Applied, Proposed
+from mcp_agentspawn.operations.apply import apply
+from mcp_agentspawn.operations.propose import propose
+from tests.builders import CALLER, RESEARCHER, Bench, ask, bench
+
+MEDIUM: Mapping[str, Any] = {"approval": {"at_least": "medium"}}
+HIGH: Mapping[str, Any] = {"approval": {"at_least": "high"}}
+
+
+@dataclass
+class Desk:
+    """The cluster as one person reaches it."""
+
+    proposals: Proposals
+    approvals: Approvals
+    switchboard: Switchboard
+    agents: Agents
+    clock: Clock
+    user: str
+
+    async def whoami(self) -> str:
+        return self.user
+
+    async def account_uid(self, root: Root) -> str:
+        return f"uid-of-{root.name}"
+
+
+@dataclass
+class Office:
+    """Where `agentspawn` is called. `failing` is what reaching the cluster ends with."""
+
+    bench: Bench
+    user: str = "alice"
+    failing: AgentSpawnError | None = None
+    kubeconfig: Path | None = None
+
+    @property
+    def world(self) -> MemoryWorld:
+        return self.bench.world
+
+    @asynccontextmanager
+    async def cluster(self, kubeconfig: Path | None) -> AsyncIterator[Desk]:
+        """What the root command's context carries."""
+        self.kubeconfig = kubeconfig
+        if self.failing:
+            raise self.failing
+        world = self.world
+        yield Desk(world.proposals, world.approvals, world.switchboard, world.agents, world.clock, self.user)
+
+    def run(self, name: str, *arguments: str | Path) -> Result:
+        """Call one of the commands."""
+        assert name in COMMANDS
+        command = main.commands.get(name) or main.get_command(None, name)  # type: ignore[arg-type] # it needs none
+        assert command is not None
+        return CliRunner(env={"COLUMNS": "120"}).invoke(command, [str(argument) for argument in arguments], obj=self)
+
+    def as_(self, user: str) -> "Office":
+        """The same office, with somebody else at the desk."""
+        return replace(self, user=user)
+
+    def propose(self, **changes: Any) -> Proposal:
+        """Have the orchestrator propose, and give what was stored."""
+        answer = asyncio.run(propose(self.bench.services, CALLER, ask(**changes)))
+        assert isinstance(answer, Proposed), answer
+        return self.stored(answer.proposal)
+
+    def spawn(self) -> str:
+        """Have the orchestrator propose and apply."""
+        proposal = self.propose()
+        answer = asyncio.run(apply(self.bench.services, CALLER, proposal.id, proposal.digest))
+        assert isinstance(answer, Applied), answer
+        asyncio.run(self.bench.services.later.settle())
+        return answer.agent
+
+    def stored(self, id_: str) -> Proposal:
+        found = asyncio.run(self.world.proposals.get(id_))
+        assert found is not None
+        return found
+
+    def tamper(self, proposal: Proposal, **changes: Any) -> Proposal:
+        """Put another proposal in its place."""
+        asyncio.run(self.world.proposals.delete(proposal))
+        return asyncio.run(self.world.proposals.create(replace(proposal, **changes)))
+
+    def decisions(self, proposal: Proposal) -> list[Approval]:
+        return list(asyncio.run(self.world.approvals.of(proposal.id)))
+
+
+def office(**sections: Any) -> Office:
+    """A world with everything granted, under a policy with these sections."""
+    return Office(bench(**sections))
+
+
+def rules_in(folder: Path, template: Mapping[str, Any] = RESEARCHER, **sections: Any) -> list[str]:
+    """Write the rules of that world as files, and give the options that name them."""
+    policy = {"callers": {"namespaces": ["agents"]}, "template": {"allow": ["researcher"]}, **sections}
+    for name, document in {"templates/researcher": dict(template), "policies/default": policy}.items():
+        file = folder / f"{name}.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return ["--templates", str(folder / "templates"), "--policies", str(folder / "policies")]

@@ -1,0 +1,263 @@
+"""People stop spawning, remove a tree and begin counts anew, each in their own name."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_agentspawn.cli import stopping
+from mcp_agentspawn.core.errors import Conflict, Refused
+from mcp_agentspawn.core.model import Root, Subagent
+from mcp_agentspawn.core.switches import Freeze, Switches
+from tests.builders import NOON, ROOT
+from tests.cli.office import Desk, Office, office
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "LOOK_EVERY_SECONDS", 0)
+    monkeypatch.setattr(stopping, "FREEZES_WITHIN_SECONDS", 0)
+    monkeypatch.setattr(stopping, "GONE_WITHIN_SECONDS", 2)
+
+
+def switches(at_work: Office) -> Switches:
+    return asyncio.run(at_work.world.switchboard.current())
+
+
+def stopping_root(at_work: Office, root: Root = ROOT) -> Freeze | None:
+    return switches(at_work).stopping(root)
+
+
+def left(at_work: Office) -> list[str]:
+    return [agent.id for agent in asyncio.run(at_work.world.agents.of_root(ROOT))]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], Freeze("everywhere", frozen=True, reason="Incident 7", by="alice")),
+        (
+            ["--namespace", "agents"],
+            Freeze("namespace.agents", frozen=True, reason="Incident 7", by="alice", namespace="agents"),
+        ),
+        (
+            ["--root", "agents/orchestrator"],
+            Freeze(
+                "root.agents.orchestrator", frozen=True, reason="Incident 7", by="alice", root="agents/orchestrator"
+            ),
+        ),
+    ],
+)
+def test_a_freeze_says_what_why_and_who_and_is_ended_by_the_same_words(options: list[str], expected: Freeze) -> None:
+    at_work = office()
+
+    frozen = at_work.run("freeze", *options, "--reason", "Incident 7")
+    assert (frozen.exit_code, stopping_root(at_work)) == (0, expected)
+    assert frozen.output.startswith("Frozen: | ")
+    assert "by alice\n  | Incident 7" in frozen.output
+
+    ended = at_work.as_("bob").run("unfreeze", *options)
+    assert (ended.exit_code, ended.output, stopping_root(at_work)) == (0, "Nothing is frozen.\n", None)
+    assert {freeze.by for freeze in switches(at_work).freezes if freeze.name == expected.name} == {"bob"}
+
+
+def test_what_stays_frozen_is_said_when_something_else_is_not_any_more() -> None:
+    at_work = office()
+    at_work.run("freeze", "--namespace", "agents", "--reason", "one")
+    at_work.run("freeze", "--reason", "two")
+
+    assert "namespace agents" in at_work.run("unfreeze").output
+
+
+def test_listing_changes_nothing_and_leaves_the_canarys_freeze_out() -> None:
+    at_work = office()
+    canary = Freeze("root.agentspawn-system.canary", frozen=True, root="agentspawn-system/canary", by="installation")
+    hostile = Freeze("namespace.x", frozen=True, reason="a\nFrozen: | nothing\x1b[2J", by="\u202e", namespace="x")
+    for freeze in (canary, hostile):
+        asyncio.run(at_work.world.switchboard.set(freeze))
+    before = switches(at_work)
+
+    listed = at_work.run("freeze", "--list")
+
+    assert listed.output.splitlines() == [
+        r"Frozen: | namespace x, by \u{202e}",
+        "  | a",
+        r"  | Frozen: | nothing\u{1b}[2J",
+    ]
+    assert switches(at_work) == before
+
+
+def test_ending_a_freeze_that_never_was_makes_none() -> None:
+    at_work = office()
+
+    assert at_work.run("unfreeze", "--namespace", "agents").exit_code == 0
+    assert [freeze.name for freeze in switches(at_work).freezes] == ["everywhere"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["freeze"],
+        ["freeze", "--reason", "x", "--namespace", ""],
+        ["freeze", "--reason", "x", "--root", ""],
+        ["freeze", "--reason", "x", "--root", "orchestrator"],
+        ["freeze", "--reason", "x", "--root", "agents/orchestrator@home"],
+        ["freeze", "--reason", "x", "--root", "agents/orchestrator", "--namespace", "agents"],
+        ["unfreeze", "--namespace", ""],
+        ["unfreeze", "--root", ""],
+        ["unfreeze", "--root", "agentspawn-system/canary"],
+        ["retire-tree", "", "--reason", "x"],
+        ["retire-tree", "agents/orchestrator"],
+        ["retire-tree", "agents/orchestrator", "--keep-open", "--namespace", ""],
+        ["reset", "agents/orchestrator", "--reason", "x"],
+        ["reset", "agents/orchestrator", "--counts"],
+        ["reset", "", "--counts", "--reason", "x"],
+    ],
+)
+def test_an_empty_or_half_word_never_means_everything(arguments: list[str]) -> None:
+    at_work = office()
+    before = switches(at_work)
+
+    assert at_work.run(*arguments).exit_code == 2
+    assert switches(at_work) == before
+
+
+def test_a_tree_is_frozen_and_removed_in_ones_own_name() -> None:
+    at_work = office()
+    spawned = [at_work.spawn()]
+
+    result = at_work.run("retire-tree", "agents/orchestrator", "--reason", "It went mad")
+
+    assert result.exit_code == 0
+    assert result.output.splitlines() == ["Frozen: agents/orchestrator", *(f"Gone: {id_}" for id_ in spawned)]
+    assert left(at_work) == []
+    assert stopping_root(at_work) is not None
+
+
+def test_a_tree_may_be_removed_and_stay_open() -> None:
+    at_work = office()
+    at_work.spawn()
+
+    assert at_work.run("retire-tree", "agents/orchestrator", "--keep-open").exit_code == 0
+    assert (left(at_work), stopping_root(at_work)) == ([], None)
+
+
+def test_a_root_without_subagents_is_fine_and_said() -> None:
+    result = office().run("retire-tree", "agents/orchestrator", "--keep-open", "--namespace", "team-b-subagents")
+
+    assert (result.exit_code, result.output) == (0, "agents/orchestrator has no subagents in team-b-subagents.\n")
+
+
+@dataclass
+class Stubborn:
+    """Agents of which some do not go."""
+
+    standing: dict[str, Exception | None]
+    deleting: frozenset[str] = frozenset()
+
+    async def of_root(self, root: Root) -> Sequence[Subagent]:
+        return [self._agent(id_, root) for id_ in self.standing]
+
+    async def expire(self, home: str, id_: str, uid: str) -> bool:
+        said = self.standing[id_]
+        if isinstance(said, Conflict):
+            self.standing[id_] = None
+        if said:
+            raise said
+        del self.standing[id_]
+        return True
+
+    def _agent(self, id_: str, root: Root) -> Subagent:
+        deleting = id_ in self.deleting
+        lifetime = NOON - NOON
+        return Subagent(id_, "uid", root.home, root.virtual_user, "", "", "", lifetime, NOON, deleting=deleting)
+
+
+def with_agents(monkeypatch: pytest.MonkeyPatch, agents: Any) -> Office:
+    def desk(*parts: Any) -> Desk:
+        made = Desk(*parts)
+        made.agents = agents
+        return made
+
+    monkeypatch.setattr("tests.cli.office.Desk", desk)
+    return office()
+
+
+def test_a_refusal_for_one_hides_nothing_of_the_others_and_is_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = Refused("forbidden.policy", "not \x1b yours")
+    at_work = with_agents(monkeypatch, Stubborn({"sub-a": None, "sub-b": refused, "sub-c": Conflict("another")}))
+
+    result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == ["Gone: sub-a", "Gone: sub-c"]
+    assert result.stderr.splitlines() == [r"Not gone: sub-b: forbidden.policy: not \u{1b} yours"]
+
+
+def test_one_that_does_not_go_is_waited_for_so_long_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "GONE_WITHIN_SECONDS", 0.05)
+    at_work = with_agents(monkeypatch, Stubborn({"sub-a": None}, deleting=frozenset({"sub-a"})))
+
+    result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Not gone: sub-a: ")
+
+
+@dataclass
+class Late(Stubborn):
+    """One agent was on its way when spawning was frozen."""
+
+    looks: int = 0
+
+    async def of_root(self, root: Root) -> Sequence[Subagent]:
+        self.looks += 1
+        if self.looks == 3:
+            self.standing["sub-late"] = None
+        return await super().of_root(root)
+
+
+def test_one_that_was_on_its_way_when_the_root_was_frozen_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "FREEZES_WITHIN_SECONDS", 0.2)
+    monkeypatch.setattr(stopping, "LOOK_EVERY_SECONDS", 0.001)
+    agents = Late({})
+
+    result = with_agents(monkeypatch, agents).run("retire-tree", "agents/orchestrator", "--reason", "x")
+
+    assert (result.exit_code, "Gone: sub-late" in result.output, agents.standing) == (0, True, {})
+
+
+def test_counts_begin_anew_by_a_persons_word() -> None:
+    at_work = office()
+
+    result = at_work.run("reset", "agents/orchestrator", "--counts", "--reason", "Backlog cleared")
+
+    (stored,) = switches(at_work).resets
+    assert (stored.counts, stored.account, stored.by, stored.reason) == (True, "", "alice", "Backlog cleared")
+    assert switches(at_work).counts_since("agents/orchestrator") == NOON
+    assert stored.name.startswith("agents.orchestrator.")
+    assert (result.exit_code, stored.name in result.output) == (0, True)
+
+
+@pytest.mark.parametrize(("account", "uid"), [("0a1b", "0a1b"), ("current", "uid-of-agents/orchestrator")])
+def test_a_recreated_account_may_go_on_by_a_persons_word(account: str, uid: str) -> None:
+    at_work = office()
+
+    at_work.run("reset", "agents/orchestrator", "--account", account, "--reason", "Recreated by us")
+
+    assert switches(at_work).accepts("agents/orchestrator", uid)
+    assert switches(at_work).counts_since("agents/orchestrator") is None
+
+
+def test_the_kubeconfig_that_is_named_is_used(tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text("")
+    at_work = office()
+
+    at_work.run("freeze", "--list", "--kubeconfig", file)
+
+    assert at_work.kubeconfig == file
+    assert office().run("freeze", "--list", "--kubeconfig", tmp_path / "none").exit_code == 2
