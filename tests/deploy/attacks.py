@@ -120,6 +120,11 @@ METADATA: dict[str, Changes] = {
     "a lifetime of a day and a second": {"metadata.annotations.agentspawn~dev/lifetime": "86401"},
     "a lifetime beyond numbers": {"metadata.annotations.agentspawn~dev/lifetime": "9" * 30},
     "a lifetime in words": {"metadata.annotations.agentspawn~dev/lifetime": "1h"},
+    "no depth": {"metadata.annotations.agentspawn~dev/depth": None},
+    "an empty depth": {"metadata.annotations.agentspawn~dev/depth": ""},
+    "a third generation": {"metadata.annotations.agentspawn~dev/depth": "3"},
+    "a depth below nothing": {"metadata.annotations.agentspawn~dev/depth": "-1"},
+    "a depth that looks like one": {"metadata.annotations.agentspawn~dev/depth": "01"},
 }
 FIELDS: dict[str, Changes] = POD | OWN_CODE | WORDS | TOOLING | METADATA
 SINCE_0_10: dict[str, Changes] = {

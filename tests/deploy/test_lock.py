@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from tests.deploy.cluster import BROAD, EXTRA, HOME, ORCHESTRATORS, SYSTEM, until
 from tests.deploy.objects import ROOT, TENANT, fresh_id, named, subagent, virtual_user, with_changes
-from tests.deploy.world import CANARY, DEPLOY, Everybody, manifests_of
+from tests.deploy.world import CANARY, DEPLOY, Everybody, manifests_of, song
 
 LOCK = "agentspawn-lock"
 OUTSIDERS = ["orchestrator", "editor", "namespace_admin", "cluster_admin", "kagent"]
@@ -214,8 +214,17 @@ async def test_the_canary_creates_nothing(everyone: Everybody) -> None:
     canary = everyone.server.impersonating(CANARY)
 
     assert (await canary.create(manifest, dryRun="All")).policy == LOCK
-    assert (await canary.saying((EXTRA, name)).create(manifest)).policy == LOCK
+    assert (await canary.saying((EXTRA, name)).create(manifest)).policy in {LOCK, "agentspawn-freeze"}
     assert (await canary.saying((EXTRA, name)).create(manifest, dryRun="All")).status == 201
+
+
+async def test_the_canary_creates_nothing_where_no_freeze_stops_it_either(everyone: Everybody, lock_alone: str) -> None:
+    name = fresh_id()
+    manifest = song(name, lock_alone)
+    canary = everyone.cluster.person(CANARY, BROAD).saying((EXTRA, name))
+
+    assert (await canary.create(manifest)).policy == LOCK
+    assert (await canary.create(manifest, dryRun="All")).status == 201
 
 
 async def test_whom_an_agent_names_as_its_root_is_no_root_unless_virtual(everyone: Everybody) -> None:

@@ -9,7 +9,7 @@ from mcp_agentspawn.cli.dev.tokens import mint
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.dev.world import LocalWorld
 from mcp_agentspawn.core.errors import Unavailable
-from mcp_agentspawn.core.names import DEFAULT_HOME, LIFETIME, PROPOSAL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.names import DEFAULT_HOME, DEPTH, LIFETIME, PROPOSAL, SERVER_ACCOUNT, SYSTEM_NAMESPACE
 from mcp_agentspawn.core.names import ROOT as ROOT_MARK
 
 ROOT = ROOTS["orchestrator"]
@@ -168,7 +168,7 @@ def _forged(name: str) -> dict[str, Any]:
             "name": name,
             "namespace": DEFAULT_HOME,
             "labels": {PROPOSAL: name},
-            "annotations": {ROOT_MARK: ROOT.virtual_user, LIFETIME: "3600"},
+            "annotations": {ROOT_MARK: ROOT.virtual_user, LIFETIME: "3600", DEPTH: "0"},
         },
         "spec": {
             "type": "Declarative",
