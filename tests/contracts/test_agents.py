@@ -35,6 +35,7 @@ async def test_what_is_created_is_read_back_by_every_server(stage: Stage) -> Non
     assert (created.id, created.home, created.virtual_user) == (id_, "subagents", stage.root.virtual_user)
     assert (created.parent, created.template, created.request_digest) == ("sub-parent", "researcher", "sha256:1")
     assert created.lifetime == timedelta(minutes=30)
+    assert created.depth == 0
     assert not created.deleting
 
 

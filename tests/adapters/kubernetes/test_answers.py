@@ -55,6 +55,21 @@ async def test_an_answer_is_as_old_as_its_question(oracle: Oracle) -> None:
     assert await answers.get("a", lambda: oracle.ask("a")) == "a 2"
 
 
+async def test_nobody_waits_for_an_answer_that_will_be_too_old(oracle: Oracle) -> None:
+    answers = oracle.answers()
+    oracle.open.clear()
+    asking = []
+    for moment in (0.0, 4.9, 5.0, 9.9):
+        oracle.time = moment
+        asking.append(asyncio.create_task(answers.get("a", lambda: oracle.ask("a"))))
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    oracle.open.set()
+
+    assert await asyncio.gather(*asking) == ["a 1", "a 1", "a 2", "a 2"]
+    assert await answers.get("a", lambda: oracle.ask("a")) == "a 2"
+
+
 async def test_a_fresh_question_is_asked_now(oracle: Oracle) -> None:
     answers = oracle.answers()
 

@@ -16,6 +16,7 @@ from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.ledger import Ledger
 
 LIFETIME = "agentspawn.dev/lifetime"
+DEPTH = "agentspawn.dev/depth"
 
 
 def agent(**changes: Any) -> dict[str, Any]:
@@ -65,6 +66,14 @@ def test_a_lifetime_that_can_not_be_read_is_none(text: str) -> None:
 
     assert found.lifetime == timedelta()
     assert found.expires_at == found.created_at
+
+
+@pytest.mark.parametrize(
+    ("text", "depth"), [("0", 0), ("1", 1), ("2", 2), ("3", 2), ("-1", 2), ("", 2), ("01", 2), ("much", 2)]
+)
+def test_a_depth_that_can_not_be_read_may_be_any(text: str, depth: int) -> None:
+    assert subagent_of(agent(annotations={DEPTH: text})).depth == depth
+    assert subagent_of(agent(annotations=None)).depth == 2
 
 
 @pytest.mark.parametrize("labels", [None, {}, {"agentspawn.dev/proposal": "sub-b"}])
