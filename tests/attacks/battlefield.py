@@ -14,16 +14,18 @@ from multidict import CIMultiDict
 
 from mcp_agentspawn.app import serving_cluster
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.localplane import install
 from mcp_agentspawn.settings import load
 from tests.attacks.orchestrators import Orchestrator
+from tests.attacks.people import APPROVALS
 from tests.builders import RESEARCHER
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
 from tests.faults.replicas import ROOMY, kubeconfig
 from tests.localplane.waiting import until
 
 Document = dict[str, Any]
-CALLERS = 60
+CALLERS = 120
 REFUSED_CALLERS = 8
 UNRULED = "attack-unruled"
 
@@ -37,6 +39,9 @@ POLICIES: Mapping[str, Document] = {
     "attack-two-open": _roomy(quota={**ROOMY["quota"], "open_proposals": 2}),
     "attack-one-open": _roomy(quota={**ROOMY["quota"], "open_proposals": 1}),
     "attack-none-open": _roomy(quota={**ROOMY["quota"], "open_proposals": 0}),
+    "attack-three-open": _roomy(quota={**ROOMY["quota"], "open_proposals": 3}),
+    "attack-impatient": _roomy(approval={"wait": "2s"}),
+    "attack-with-depth": _roomy(lineage={"most_depth": 2}, approval={"long_life": "2h"}),
     "attack-no-changes": _roomy(rate={"changes_per_minute": 0}),
     "attack-no-create": _roomy(),
     "attack-three-changes": _roomy(rate={"changes_per_minute": 3}),
@@ -52,9 +57,13 @@ UNGRANTED, UNBOUND = "attack-ungranted", "attack-no-create"
 
 
 ABSENT = {"models": ["absent-model"], "tools": {"absent-server": {"allow": ["look"], "default": ["look"]}}}
-TEMPLATES: Mapping[str, Document] = {
+TEMPLATES: dict[str, Document] = {
     "researcher": RESEARCHER,
     "of-absent-things": RESEARCHER | ABSENT,
+    "careful": RESEARCHER | {"risk": "medium"},
+    "grave": RESEARCHER | {"risk": "high"},
+    "handy": RESEARCHER | {"tools": {"web-search": {**RESEARCHER["tools"]["web-search"], "sensitive": ["fetch"]}}},
+    "spawner": RESEARCHER | {"depth": 1},
 }
 KIND = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/agents.kagent.dev"
 LOADED, FAILED = "agentspawn_rules_generation", "agentspawn_rules_reload_failures_total"
@@ -125,6 +134,17 @@ class Battlefield:
         await self._until_reloaded(before)
 
     @asynccontextmanager
+    async def changed_template(self, name: str) -> AsyncIterator[None]:
+        """A template says something else as long as the block lasts."""
+        before = await self._reloads()
+        self.rules.write("templates", name, TEMPLATES[name] | {"description": "Something else."})
+        await self._until_reloaded(before)
+        yield
+        before = await self._reloads()
+        self.rules.write("templates", name, TEMPLATES[name])
+        await self._until_reloaded(before)
+
+    @asynccontextmanager
     async def broken_policy(self) -> AsyncIterator[None]:
         """The newcomers' policy can not be read as long as the block lasts."""
         before = await self._reloads(FAILED)
@@ -191,6 +211,7 @@ async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefie
     special = [await cluster.onboard(account) for account in (*POLICIES, UNRULED)]
     granted = [root for root in (*unused, *special) if root.account != UNGRANTED]
     await _grant(cluster, granted)
+    await _offer_spawning(cluster)
     await cluster.remove(f"/apis/{RBAC}/namespaces/{SYSTEM}/rolebindings/agentspawn-{UNGRANTED}")
     await cluster.remove(f"/apis/{RBAC}/namespaces/{HOME}/rolebindings/agentspawn-{UNBOUND}")
     rules = Rules(folder)
@@ -199,6 +220,7 @@ async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefie
         files = [folder / "audit-0.jsonl", folder / "audit-1.jsonl"]
         servers = [_served(cluster, rules, [*unused, *special], file) for file in files]
         urls = [await stack.enter_async_context(server) for server in servers]
+        await until(lambda: _answers(cluster, APPROVALS))
         refused, newcomers = unused[:REFUSED_CALLERS], unused[REFUSED_CALLERS:]
         yield Battlefield(cluster, rules, urls, files, iter(newcomers), cycle(refused))
 
@@ -240,6 +262,25 @@ async def _grant(cluster: Cluster, roots: Sequence[Root]) -> None:
 def served_on(field: Battlefield, root: Root, audit_file: Path) -> AbstractAsyncContextManager[str]:
     """Another server for this root alone, with an audit of its own; gives its MCP endpoint."""
     return _served(field.cluster, field.rules, [root], audit_file)
+
+
+async def _answers(cluster: Cluster, path: str) -> bool:
+    """Whether the API server lists a kind already: one that is new it begins to keep when it is first asked for it."""
+    async with cluster.admin.get(path) as response:
+        return response.status == 200
+
+
+async def _offer_spawning(cluster: Cluster) -> None:
+    """Put this server beside the subagents, so that those with depth left can be given its tools."""
+    file = cluster.plane.folder / "spawning.yaml"
+    metadata = {"name": SPAWN_SERVER, "namespace": HOME}
+    spec = {"description": "Spawns agents", "url": "http://127.0.0.1:1/mcp"}
+    manifest = {"apiVersion": KAGENT, "kind": "RemoteMCPServer", "metadata": metadata, "spec": spec}
+    file.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    await install(cluster.plane.admin, [file])
+    tools = [{"name": name, "description": name} for name in SPAWN_TOOLS]
+    path = f"/apis/{KAGENT}/namespaces/{HOME}/remotemcpservers/{SPAWN_SERVER}/status"
+    await cluster.patch(path, {"status": {"discoveredTools": tools, "observedGeneration": 1}})
 
 
 @asynccontextmanager
