@@ -1,12 +1,17 @@
 """A CRD's schema with unknown fields refused, as strict field validation would."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema, served_schema
+from tests.guards.cases import rendered
 
 CRD = Path(__file__).parents[3] / "dev" / "kagent-crds" / "agents.yaml"
 
@@ -32,6 +37,7 @@ OBJECT: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string
         ({"x-kubernetes-int-or-string": True}, 50),
         ({"type": "string", "format": "date-time"}, "whenever"),
         ({"type": "string", "pattern": "^(?P<go>x)\\z$"}, "no Python pattern"),
+        ({"type": "string", "pattern": "^(?P<python>x)$"}, "x"),
         ({"type": "integer", "minimum": 1, "exclusiveMinimum": True}, 2),
         ({"type": "object", "properties": {"a": {}}, "anyOf": [{"required": ["a"]}]}, {"a": 1}),
     ],
@@ -97,3 +103,41 @@ def test_a_version_that_is_not_served_has_no_schema(version: str) -> None:
     versions = [{"name": "v1alpha1", "served": False}, {"name": "v1alpha2", "served": True}]
 
     assert served_schema({"spec": {"versions": versions}}, version) is None
+
+
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
+)
+PLACES = st.sampled_from(
+    [
+        ("spec", "type"),
+        ("spec", "declarative", "runtime"),
+        ("spec", "declarative", "modelConfig"),
+        ("spec", "declarative", "stream"),
+        ("spec", "declarative", "tools", 0, "type"),
+        ("spec", "declarative", "tools", 0, "mcpServer", "toolNames"),
+        ("spec", "declarative", "tools", 0, "mcpServer", "unknown"),
+        ("spec", "declarative", "context", "compaction", "tokenThreshold"),
+        ("spec", "byo"),
+    ]
+)
+
+
+@cache
+def of_agents() -> ManifestSchema:
+    schema = served_schema(yaml.safe_load(CRD.read_text(encoding="utf-8")), "v1alpha2")
+    assert schema
+    return schema
+
+
+@given(place=PLACES, value=SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text(max_size=5), SCALARS))
+def test_what_is_quickly_accepted_is_what_would_be_found_without_violation(place: Any, value: Any) -> None:
+    schema = of_agents()
+    manifest = deepcopy(dict(rendered().manifest))
+    where: Any = manifest
+    for step in place[:-1]:
+        where = where[step]
+    where[place[-1]] = value
+
+    assert schema._accepting
+    assert schema._accepting.is_valid(manifest) == (not list(schema._validator.iter_errors(manifest)))
