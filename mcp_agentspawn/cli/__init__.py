@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "dev": "mcp_agentspawn.cli.dev.command:dev",
     "demo": "mcp_agentspawn.cli.dev.command:demo",
     "check": "mcp_agentspawn.cli.check:check",
+    "test": "mcp_agentspawn.cli.trying.command:try_cases",
     "explain": "mcp_agentspawn.cli.explain:explain",
     "manifests": "mcp_agentspawn.cli.onboard:manifests",
     "proposals": "mcp_agentspawn.cli.deciding:proposals",

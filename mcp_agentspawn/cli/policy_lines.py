@@ -1,6 +1,7 @@
 """Which line of which policy file stands behind what a guard said."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -67,7 +68,7 @@ def line_behind(policies: Folder[Policy], name: str, code: str) -> PolicyLine | 
     found = _at(document.value, key) or _at(document.value, _shared(policy, key))
     if found:
         return PolicyLine(policies.file(name), document.line_of(found[0]), *_said(found))
-    default = _at(policy.model_dump(mode="json", exclude_none=True), _shared(policy, key))
+    default = _at(_as_written(policy.model_dump(exclude_none=True)), _shared(policy, key))
     return PolicyLine("", 0, *_said(default)) if default else None
 
 
@@ -77,6 +78,15 @@ def _at(value: Any, key: Key) -> tuple[Key, Any] | None:
             return None
         value = value[part]
     return key, value
+
+
+def _as_written(value: Any) -> Any:
+    """A value as a policy file would hold it."""
+    if isinstance(value, dict):
+        return {key: _as_written(inner) for key, inner in value.items()}
+    if isinstance(value, timedelta):
+        return f"{int(value.total_seconds() // 60)}m"
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _said(found: tuple[Key, Any]) -> tuple[str, Any]:

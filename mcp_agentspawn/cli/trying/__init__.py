@@ -1,0 +1,1 @@
+"""`agentspawn test`: policy unit tests as files."""

@@ -1,0 +1,125 @@
+"""What a file of cases may say: who asks for what, in which situation, and what must be answered."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from mcp_agentspawn.core.guard import Step
+from mcp_agentspawn.core.model import Risk, Scalar
+from mcp_agentspawn.core.names import LABEL, SUBDOMAIN
+from mcp_agentspawn.core.strict import Strict
+
+MOST = 1_000
+ACCOUNT = re.compile(rf"{LABEL}/{SUBDOMAIN}\Z")
+CODE = re.compile(r"[a-z_]+(\.[a-z_]+)+\Z")
+
+
+def _account(name: str) -> str:
+    if not ACCOUNT.match(name):
+        raise ValueError("must be namespace/account")
+    return name
+
+
+def _code(code: str) -> str:
+    if not CODE.match(code):
+        raise ValueError("must be a reason code, as in quota.live_per_parent")
+    return code
+
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Words = Annotated[tuple[Text, ...], Field(strict=False)]
+Codes = Annotated[tuple[Annotated[str, AfterValidator(_code)], ...], Field(strict=False)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
+
+
+class Wanted(Strict):
+    """The arguments of `propose_subagent`; what is left out picks the template's default."""
+
+    template: str
+    purpose: str
+    parameters: dict[str, Scalar] = Field(default_factory=dict)
+    tools: Words = ()
+    model: str = ""
+    lifetime_minutes: int = Field(default=0, ge=0)
+
+
+class Held(Strict):
+    """What a ledger counts. `spawned_today` are at least those that live."""
+
+    open: Count = 0
+    live: Count = 0
+    spawned_today: Count = 0
+    changes_this_minute: Count = 0
+
+
+class Absent(Strict):
+    """What the templates name and the cluster lacks: ModelConfigs by name, tools as server/tool."""
+
+    models: Words = ()
+    tools: Words = ()
+
+
+class Given(Held):
+    """The situation in which a step is judged; what is counted is the caller's, beside its own request.
+
+    `elsewhere` is held by the rest of its tree. `parent`: the caller is not the orchestrator but its subagent of this
+    request, which people have approved. `rights` are those of the orchestrator's virtual user. `minutes_later` is how
+    long after the proposal, and after what people decided, it is applied.
+    """
+
+    elsewhere: Held = Held()
+    parent: Wanted | None = None
+    frozen: bool = False
+    rights: Annotated[tuple[Literal["use", "create"], ...], Field(strict=False)] = ("use", "create")
+    absent: Absent = Absent()
+    approvals: Words = ()
+    denials: Words = ()
+    minutes_later: int = Field(default=0, ge=0, le=60 * 48)
+
+
+class Expected(Strict):
+    """What must be answered: the outcome, exactly these codes, and the proposal's risk where it is named."""
+
+    outcome: Literal["allowed", "pending_approval", "denied", "stale"]
+    codes: Codes = ()
+    risk: Risk | None = None
+
+    @model_validator(mode="after")
+    def _told_why(self) -> Self:
+        if bool(self.codes) == (self.outcome == "allowed"):
+            raise ValueError("name the codes of every outcome but allowed, which has none")
+        return self
+
+
+class Case(Strict):
+    """One request of one caller, judged at one step: proposed, or proposed and then applied."""
+
+    name: Text
+    caller: Annotated[str, AfterValidator(_account)]
+    step: Step = "propose"
+    given: Given = Given()
+    request: Wanted
+    expect: Expected
+
+    @model_validator(mode="after")
+    def _decided_in_time(self) -> Self:
+        given = self.given
+        if self.step == "propose" and (given.approvals or given.denials or given.minutes_later):
+            raise ValueError("people decide after the proposal: approvals, denials and minutes_later need step: apply")
+        return self
+
+
+class Cases(Strict):
+    """One file."""
+
+    cases: Annotated[tuple[Case, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if not self.cases:
+            raise ValueError("there is no case in it")
+        names = [case.name for case in self.cases]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"cases of the same name: {', '.join(twice)}")
+        return self

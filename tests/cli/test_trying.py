@@ -1,0 +1,276 @@
+"""`agentspawn test`: policy unit tests as files, answered by what answers in the server."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from mcp_agentspawn.adapters.files import examine
+from mcp_agentspawn.cli import main
+from mcp_agentspawn.guards import Policy
+from tests.builders import RESEARCHER, guard_names
+
+REPOSITORY = Path(__file__).parents[2]
+POLICY: dict[str, Any] = {
+    "callers": {"namespaces": ["agents"]},
+    "template": {"allow": ["researcher", "leader", "sensitive"]},
+    "lineage": {"most_depth": 1},
+}
+TEMPLATES = {
+    "researcher": RESEARCHER,
+    "leader": RESEARCHER | {"depth": 1},
+    "sensitive": RESEARCHER | {"risk": "high"},
+}
+REQUEST: dict[str, Any] = {"template": "researcher", "purpose": "Find out", "parameters": {"topic": "Kubernetes"}}
+LEADER = REQUEST | {"template": "leader"}
+CASE = {"name": "a case", "caller": "agents/orchestrator", "request": REQUEST, "expect": {"outcome": "allowed"}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("policies/tests", "templates"):
+        (tmp_path / name).mkdir(parents=True)
+    write("policies/default", POLICY)
+    for name, template in TEMPLATES.items():
+        write(f"templates/{name}", template)
+    return tmp_path
+
+
+def write(name: str, document: dict[str, Any]) -> None:
+    Path(f"{name}.yaml").write_text(json.dumps(document, indent=1))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["test", *arguments])
+
+
+def played(**changes: Any) -> Result:
+    write("policies/tests/some", {"cases": [CASE | changes]})
+    return run()
+
+
+def got(**changes: Any) -> str:
+    """What was answered to a case that expected something else."""
+    impossible = {"outcome": "stale", "codes": ["proposal.never"]}
+    result = played(expect=impossible, **changes)
+    assert result.exit_code == 1, result.output
+    return result.output.splitlines()[-1].removeprefix("  got      ")
+
+
+@pytest.mark.parametrize("cases", [path.stem for path in (REPOSITORY / "policies" / "tests").glob("*.yaml")])
+def test_the_sample_policies_decide_as_their_cases_say(monkeypatch: pytest.MonkeyPatch, cases: str) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    result = run()
+
+    assert result.exit_code == 0, result.output
+    assert f"policies/tests/{cases}.yaml: " in result.output
+
+
+def test_every_sample_policy_has_cases_and_every_guard_but_the_schema_decides_one() -> None:
+    files = {path.stem: yaml.safe_load(path.read_text()) for path in (REPOSITORY / "policies/tests").glob("*.yaml")}
+    codes = {code for file in files.values() for case in file["cases"] for code in case["expect"].get("codes", ())}
+
+    assert set(files) == {path.stem for path in (REPOSITORY / "policies").glob("*.yaml")}
+    assert set(guard_names()) - {"crd"} <= {code.partition(".")[0] for code in codes}
+
+
+def test_the_cases_beside_the_policies_are_no_policies(folder: Path) -> None:
+    assert played().exit_code == 0
+    read = examine(folder / "policies", Policy)
+
+    assert (set(read.values), read.problems) == ({"default"}, [])
+
+
+def test_a_case_that_is_answered_otherwise_is_named_with_its_line(folder: Path) -> None:
+    wrong = CASE | {"name": "wrong", "expect": {"outcome": "denied", "codes": ["quota.open_proposals"]}}
+    write("policies/tests/some", {"cases": [CASE, wrong]})
+    result = run()
+    summary, where, *difference = result.output.splitlines()
+    line = int(where.split(":")[1])
+
+    assert result.exit_code == 1
+    assert summary == "policies/tests/some.yaml: 1 passed, 1 failed"
+    assert where == f"policies/tests/some.yaml:{line}: wrong"
+    assert '"name": "wrong"' in Path("policies/tests/some.yaml").read_text().splitlines()[line]
+    assert difference == ["  expected denied: quota.open_proposals, risk low", "  got      allowed, risk low"]
+
+
+@pytest.mark.parametrize(
+    ("step", "given", "answer"),
+    [
+        ("propose", {}, "allowed, risk low"),
+        ("apply", {}, "allowed, risk low"),
+        ("propose", {"frozen": True}, "denied: freeze.frozen"),
+        ("apply", {"frozen": True}, "denied: freeze.frozen, risk low"),
+        ("propose", {"rights": ["create"]}, "denied: template.not_allowed"),
+        ("propose", {"rights": ["use"]}, "denied: access.forbidden.rbac"),
+        ("propose", {"rights": []}, "denied: template.not_allowed"),
+        ("propose", {"absent": {"models": ["default-model-config"]}}, "denied: manifest.model_missing"),
+        ("apply", {"absent": {"tools": ["web-search/search"]}}, "denied: manifest.tool_missing, risk low"),
+        ("propose", {"absent": {"tools": ["other/search"]}}, "allowed, risk low"),
+        ("propose", {"open": 5}, "denied: quota.open_proposals"),
+        ("apply", {"open": 5}, "allowed, risk low"),
+        ("apply", {"live": 2, "elsewhere": {"live": 7}}, "allowed, risk low"),
+        ("apply", {"live": 3}, "denied: quota.live_per_parent, risk low"),
+        ("apply", {"elsewhere": {"live": 10}}, "denied: quota.live_per_root, risk low"),
+        ("apply", {"live": 1, "spawned_today": 29}, "allowed, risk low"),
+        ("apply", {"spawned_today": 30}, "denied: quota.spawned_per_root_per_day, risk low"),
+        ("propose", {"changes_this_minute": 10}, "denied: rate.changes_per_minute"),
+        ("apply", {"changes_this_minute": 9}, "allowed, risk low"),
+        ("apply", {"minutes_later": 15}, "stale: proposal.expired, risk low"),
+    ],
+)
+def test_what_is_given_holds_when_the_step_is_judged(
+    folder: Path, step: str, given: dict[str, Any], answer: str
+) -> None:
+    assert got(step=step, given=given) == answer
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ({}, "pending_approval: approval.waiting, risk high"),
+        ({"approvals": ["alice", "alice-too"]}, "allowed, risk high"),
+        ({"approvals": ["alice"]}, "pending_approval: approval.waiting, risk high"),
+        ({"approvals": ["alice", "bob"], "denials": ["carol"]}, "denied: approval.denied, risk high"),
+        ({"approvals": ["alice", "bob"], "minutes_later": 59}, "allowed, risk high"),
+    ],
+)
+def test_people_decide_between_proposal_and_apply(folder: Path, given: dict[str, Any], answer: str) -> None:
+    assert got(step="apply", given=given, request=REQUEST | {"template": "sensitive"}) == answer
+
+
+@pytest.mark.parametrize(
+    ("given", "request_", "answer"),
+    [
+        ({"parent": LEADER}, REQUEST, "allowed, risk low"),
+        ({"parent": LEADER}, LEADER, "denied: lineage.depth"),
+        ({"parent": LEADER | {"lifetime_minutes": 20}}, REQUEST, "denied: lineage.lifetime"),
+        ({"parent": LEADER, "changes_this_minute": 10}, REQUEST, "denied: rate.changes_per_minute"),
+        ({"parent": LEADER, "elsewhere": {"open": 5}}, REQUEST, "denied: quota.open_per_root"),
+        (
+            {"parent": LEADER | {"model": "gpt-9"}},
+            REQUEST,
+            "denied: manifest.model_not_allowed (already when the parent was proposed)",
+        ),
+    ],
+)
+def test_a_parent_is_a_subagent_that_was_really_spawned(
+    folder: Path, given: dict[str, Any], request_: dict[str, Any], answer: str
+) -> None:
+    assert got(given=given, request=request_) == answer
+
+
+def test_a_parent_that_was_not_created_is_no_parent(folder: Path) -> None:
+    write("policies/default", POLICY | {"quota": {"live_per_parent": 0}})
+
+    assert got(given={"parent": LEADER}) == "denied: quota.live_per_parent (already when the parent was applied)"
+
+
+def test_what_was_refused_when_it_was_proposed_is_not_what_an_apply_was_expected_to_answer(folder: Path) -> None:
+    wanted = REQUEST | {"model": "gpt-9"}
+    expect = {"outcome": "denied", "codes": ["manifest.model_not_allowed"]}
+
+    assert played(request=wanted, expect=expect).exit_code == 0
+    result = played(request=wanted, expect=expect, step="apply")
+    assert result.exit_code == 1
+    assert "(already when it was proposed)" in result.output
+
+
+def test_values_are_read_as_a_caller_would_send_them(folder: Path) -> None:
+    values = {"topic": "Kubernetes", "strict": True, "share": 0.25, "depth": 5}
+
+    assert played(request=REQUEST | {"parameters": values}).exit_code == 0
+    assert got(request=REQUEST | {"parameters": values | {"depth": 6}}) == "denied: parameters.invalid"
+
+
+@pytest.mark.parametrize(("risk", "code"), [("low", 0), ("medium", 1)])
+def test_a_risk_counts_where_it_is_named(folder: Path, risk: str, code: int) -> None:
+    assert played(expect={"outcome": "allowed", "risk": risk}).exit_code == code
+    assert played(step="apply", expect={"outcome": "allowed", "risk": risk}).exit_code == code
+
+
+def test_codes_are_expected_exactly(folder: Path) -> None:
+    given = {"changes_this_minute": 10, "open": 5}
+    write("policies/default", POLICY | {"rate": {"changes_per_minute_per_root": 10}})
+    codes = ["rate.changes_per_minute", "rate.changes_per_minute_per_root"]
+
+    assert played(given=given, expect={"outcome": "denied", "codes": codes}).exit_code == 0
+    assert played(given=given, expect={"outcome": "denied", "codes": codes[:1]}).exit_code == 1
+    assert played(given=given, expect={"outcome": "denied", "codes": [*codes, "quota.open_proposals"]}).exit_code == 1
+
+
+def test_a_caller_without_a_policy_is_refused(folder: Path) -> None:
+    assert got(caller="elsewhere/orchestrator") == "denied: policy.none"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"expects": {}}, "cases.a case.expects: unknown key; did you mean expect?"),
+        ({"given": {"alive": 3}}, "cases.a case.given.alive: unknown key; did you mean live?"),
+        ({"given": {"elsewhere": {"lives": 3}}}, "cases.a case.given.elsewhere.lives: unknown key; did you mean live?"),
+        ({"given": {"live": -1}}, "cases.a case.given.live: must be 0 or more"),
+        ({"caller": "orchestrator"}, "cases.a case.caller: must be namespace/account"),
+        ({"expect": {"outcome": "denied"}}, "cases.a case.expect: name the codes of every outcome but allowed"),
+        ({"expect": {"outcome": "allowed", "codes": ["quota.open"]}}, "cases.a case.expect: name the codes"),
+        ({"expect": {"outcome": "denied", "codes": ["quota"]}}, "cases.a case.expect.codes[0]: must be a reason code"),
+        ({"given": {"approvals": ["alice"]}}, "cases.a case: people decide after the proposal"),
+        ({"given": {"minutes_later": 1}}, "cases.a case: people decide after the proposal"),
+    ],
+)
+def test_a_case_that_can_not_be_read_is_named_with_its_line(folder: Path, changes: dict[str, Any], line: str) -> None:
+    result = played(**changes)
+    where, _, said = result.output.partition(": ")
+
+    assert result.exit_code == 2
+    assert where.startswith("policies/tests/some.yaml:")
+    assert said.startswith(line), said
+
+
+def test_two_cases_of_one_name_can_not_be_told_apart(folder: Path) -> None:
+    write("policies/tests/some", {"cases": [CASE, CASE]})
+
+    assert (run().exit_code, "cases of the same name: a case" in run().output) == (2, True)
+
+
+def test_a_file_without_a_case_is_none(folder: Path) -> None:
+    write("policies/tests/some", {"cases": []})
+
+    assert (run().exit_code, "there is no case in it" in run().output) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["policies/tests"], ["templates"], ["--policies", "templates"]])
+def test_folders_without_what_is_looked_for_are_named(folder: Path, arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_several_folders_are_played_one_after_the_other(folder: Path) -> None:
+    for name in ("first", "second"):
+        Path(name).mkdir()
+        write(f"{name}/cases", {"cases": [CASE]})
+    result = run("first", "second")
+
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [f"{name}/cases.yaml: 1 passed, 0 failed" for name in ("first", "second")]
+
+
+def test_keys_by_which_no_case_was_decided_are_named_on_demand(folder: Path) -> None:
+    case = CASE | {"given": {"open": 5}, "expect": {"outcome": "denied", "codes": ["quota.open_proposals"]}}
+    write("policies/tests/some", {"cases": [case]})
+    result = run("--coverage")
+
+    assert result.exit_code == 0
+    assert re.search(
+        r"^no case was decided by policies/default.yaml:\d+: lineage.most_depth: 1$", result.output, re.MULTILINE
+    )
+    assert 'no case was decided by default of agentspawn: approval.wait: "60m"' in result.output
+    assert "no case was decided by default of agentspawn: quota.live_per_parent: 3" in result.output
+    assert "no case was decided by default of agentspawn: access: {}" in result.output
+    assert "quota.open_pro" not in result.output
+    assert "no case" not in run().output
