@@ -266,9 +266,7 @@ def test_keys_by_which_no_case_was_decided_are_named_on_demand(folder: Path) -> 
     result = run("--coverage")
 
     assert result.exit_code == 0
-    assert re.search(
-        r"^no case was decided by policies/default.yaml:\d+: lineage.most_depth: 1$", result.output, re.MULTILINE
-    )
+    assert re.search(r"(?m)^no case was decided by policies/default.yaml:\d+: lineage.most_depth: 1$", result.output)
     assert 'no case was decided by default of agentspawn: approval.wait: "60m"' in result.output
     assert "no case was decided by default of agentspawn: quota.live_per_parent: 3" in result.output
     assert "no case was decided by default of agentspawn: access: {}" in result.output
