@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import AgentDescription, Caller, Grant, Manifest, Proposal, Request
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Decision, Deny, Finding, Reason, Verdict

@@ -11,9 +11,7 @@ from typing import Any, Protocol, TypeVar
 from mcp_agentspawn.core.ledger import Head, Ledger
 from mcp_agentspawn.core.model import (
     AgentDescription,
-    Ancestor,
     Approval,
-    Caller,
     Manifest,
     Phase,
     Proposal,
@@ -261,52 +259,4 @@ class Tokens(Protocol):
 
     async def caller(self, token: str) -> Account | None:
         """The service account behind it; `None` when it is not valid here. Raises `Unavailable`."""
-        ...
-
-
-class Facts(Protocol):
-    """What guards may ask: a read-only view on the ports above."""
-
-    @property
-    def now(self) -> datetime:
-        """The moment of this judgement."""
-        ...
-
-    async def may_use(self, caller: Caller, template: str) -> bool:
-        """See `Access.may_use`."""
-        ...
-
-    async def models(self, caller: Caller, *, fresh: bool = False) -> frozenset[str]:
-        """See `Inventory.models`."""
-        ...
-
-    async def tools(self, caller: Caller, *, fresh: bool = False) -> Mapping[str, frozenset[str]]:
-        """See `Inventory.tools`."""
-        ...
-
-    async def violations(self, manifest: Manifest) -> Sequence[Violation]:
-        """See `Inventory.violations`."""
-        ...
-
-    async def ledger(self, caller: Caller, *, fresh: bool = False) -> Ledger:
-        """See `Ledgers.look`, pruned to now and to what a person reset."""
-        ...
-
-    async def switches(self) -> Switches:
-        """See `Switchboard.current`."""
-        ...
-
-    async def ancestors(self, caller: Caller) -> Sequence[Ancestor]:
-        """The caller's subagent and those above it, nearest first, fresh; none for a root.
-
-        The sequence is cut short where a proposal is missing, and after more generations than there may be.
-        """
-        ...
-
-    async def approvals(self, proposal: str) -> Sequence[Approval]:
-        """See `Approvals.of`."""
-        ...
-
-    async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:
-        """See `Agents.trial`."""
         ...

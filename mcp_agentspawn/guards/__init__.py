@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from pydantic import Field
 
 from mcp_agentspawn.core.digest import digest_of
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import (
     Asked,
     Guard,
@@ -22,7 +23,6 @@ from mcp_agentspawn.core.guard import (
 )
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Root
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.verdict import Decision, Finding
 from mcp_agentspawn.guards.access import ClusterAccess

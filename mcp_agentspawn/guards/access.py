@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered, Step, verdict_of
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from mcp_agentspawn.core.decisions import approvers, counted
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered
 from mcp_agentspawn.core.model import Proposal, Request, Risk
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.risk import PEOPLE, highest, risk_of
 from mcp_agentspawn.core.template import Duration, Template
 from mcp_agentspawn.core.verdict import Allow, Deny, Hold, Reason, Verdict

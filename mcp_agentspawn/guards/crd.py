@@ -1,7 +1,7 @@
 """Does it fit the CRD that the cluster serves now, unknown fields refused? Every violation is named."""
 
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered, verdict_of
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
 

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from pydantic import Field
 
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered, verdict_of
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.lineage import excesses, misnamed
 from mcp_agentspawn.core.model import FINAL_PHASES, Ancestor, Caller
 from mcp_agentspawn.core.names import MAKING_TOOLS, MOST_DEPTH, SPAWN_SERVER, SPAWN_TOOLS
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.switches import Switches
 from mcp_agentspawn.core.verdict import Reason, Verdict
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from pydantic import Field
 
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered, verdict_of
 from mcp_agentspawn.core.model import ToolSelection
 from mcp_agentspawn.core.names import SPAWN_SERVER
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.render import MOST_ID_CHARACTERS
 from mcp_agentspawn.core.template import MOST_LIFETIME
 from mcp_agentspawn.core.verdict import Allow, Reason, Verdict

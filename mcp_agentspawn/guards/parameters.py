@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from mcp_agentspawn.core.digest import canonical
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import Asked, RequestGuard, verdict_of
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.render import FENCE_MARKS, holds_fence_mark
 from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason, Verdict

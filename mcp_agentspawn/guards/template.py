@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import Asked, RequestGuard, verdict_of
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
 

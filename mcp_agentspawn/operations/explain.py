@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from mcp_agentspawn.core.digest import proposal_digest, request_digest
 from mcp_agentspawn.core.errors import AgentSpawnError
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import Asked, Guard, Rendered, Step, decide, verdict_of
 from mcp_agentspawn.core.model import Caller, Manifest, Root
-from mcp_agentspawn.core.ports import Facts
 from mcp_agentspawn.core.render import proposal_id
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Reason

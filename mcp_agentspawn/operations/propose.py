@@ -6,10 +6,11 @@ from functools import partial
 
 from mcp_agentspawn.core.digest import canonical, proposal_digest, request_digest
 from mcp_agentspawn.core.errors import Conflict, Refused
+from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, RestsOn
-from mcp_agentspawn.core.ports import Facts, Record
+from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.render import grant_of, proposal_id, render
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.risk import PEOPLE

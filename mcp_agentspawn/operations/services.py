@@ -111,7 +111,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class LiveFacts:
-    """The read-only view on the ports that guards get (`core.ports.Facts`)."""
+    """The read-only view on the ports that guards get (`core.facts.Facts`)."""
 
     services: Services
     now: datetime
@@ -142,7 +142,7 @@ class LiveFacts:
         return await self.services.switchboard.current()
 
     async def ancestors(self, caller: Caller) -> Sequence[Ancestor]:
-        """See `core.ports.Facts.ancestors`."""
+        """See `core.facts.Facts.ancestors`."""
         found: list[Ancestor] = []
         id_ = caller.agent
         while id_ and len(found) <= MOST_DEPTH:
