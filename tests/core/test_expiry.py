@@ -3,15 +3,16 @@ from datetime import timedelta
 
 import pytest
 
-from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR, Action, Seen, plan
-from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open
-from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Subagent
+from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR, Action, Seen, outdated, plan, worn_out
+from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
+from mcp_agentspawn.core.model import Approval, Grant, Phase, Proposal, Request, Subagent
+from mcp_agentspawn.core.switches import Reset
 from tests.builders import NOON, ROOT
 
 REQUEST = Request("researcher", "Find out", {}, (), "default-model-config", timedelta(minutes=30))
 LIVE = Live(NOON, "nonce", "sha256:r")
 EMPTY = Ledger(ROOT.name)
-HELD = replace(EMPTY, live={"sub-a": LIVE}, used={"sub-a": NOON})
+HELD = replace(EMPTY, live={"sub-a": LIVE}, used={"sub-a": Used(NOON)})
 OPEN = EMPTY.opened("sha256:r", Open("sub-a", NOON + timedelta(minutes=15)), Change(NOON))
 
 
@@ -88,7 +89,7 @@ def test_a_reservation_is_given_up_only_when_nobody_can_be_using_it() -> None:
 
 def test_a_proposal_that_can_no_longer_be_applied_lapses() -> None:
     assert due(seen(EMPTY, stored=proposal()), timedelta(minutes=15)) == [Action("lapse", "sub-a")]
-    assert due(seen(replace(OPEN, used={"sub-a": NOON}), stored=proposal()), ABANDONED_AFTER) == [
+    assert due(seen(replace(OPEN, used={"sub-a": Used(NOON)}), stored=proposal()), ABANDONED_AFTER) == [
         Action("lapse", "sub-a")
     ]
     assert due(seen(EMPTY, stored=proposal()), timedelta(seconds=1)) == []
@@ -108,3 +109,66 @@ def test_what_has_ended_is_kept_for_a_day(phase: Phase) -> None:
 
 def test_the_place_of_a_withdrawn_proposal_is_closed() -> None:
     assert due(seen(OPEN, stored=proposal("lapsed"))) == [Action("close", "sub-a")]
+
+
+def family(child: Subagent | Proposal, *, parent: Subagent | None, ledger: Ledger = HELD) -> Seen:
+    """A child of `sub-p`, and what is seen of that."""
+    agents = {"sub-p": parent} if parent else {}
+    proposals = {"sub-p": replace(proposal("starting"), id="sub-p")}
+    stored = child if isinstance(child, Proposal) else replace(proposal("starting"), parent=child.parent)
+    if isinstance(child, Subagent):
+        agents["sub-a"] = child
+    return Seen(agents, {**proposals, "sub-a": stored}, ledger)
+
+
+CHILD = agent(parent="sub-p")
+PARENT = agent(id="sub-p", uid="uid-p", lifetime=timedelta(hours=2))
+BOTH = replace(HELD, live={"sub-a": LIVE, "sub-p": LIVE})
+
+
+def test_a_child_stays_while_its_parent_stands() -> None:
+    assert due(family(CHILD, parent=PARENT, ledger=BOTH)) == []
+
+
+@pytest.mark.parametrize(
+    "parent", [None, replace(PARENT, deleting=True), replace(PARENT, lifetime=timedelta(seconds=1))]
+)
+def test_a_child_whose_parent_is_gone_leaving_or_expired_is_an_orphan(parent: Subagent | None) -> None:
+    world = family(CHILD, parent=parent, ledger=BOTH)
+
+    assert Action("orphan", "sub-a", uid="uid-a") in due(world, timedelta(seconds=1))
+
+
+def test_a_roots_own_agent_has_no_parent_to_lose() -> None:
+    assert due(seen(HELD, stored=proposal("starting"), standing=agent(parent=""))) == []
+
+
+@pytest.mark.parametrize("parent", [None, replace(PARENT, deleting=True)])
+def test_an_open_proposal_of_a_parent_that_is_gone_or_leaving_lapses(parent: Subagent | None) -> None:
+    asked = replace(proposal(), parent="sub-p")
+
+    assert Action("lapse", "sub-a") in due(family(asked, parent=parent, ledger=OPEN))
+
+
+@pytest.mark.parametrize("parent", [None, PARENT])
+def test_an_open_proposal_of_a_parent_that_stands_or_was_made_since_is_left_alone(parent: Subagent | None) -> None:
+    asked = replace(proposal(), parent="sub-p")
+    world = family(asked, parent=parent, ledger=replace(OPEN, live={"sub-p": replace(LIVE, at=NOON)}))
+
+    assert "sub-a" not in [action.id for action in due(world)]
+
+
+def test_a_decision_is_kept_while_its_proposal_is_there_and_for_a_day() -> None:
+    decision = Approval("sub-a.alice", "sub-a", "uid", "sha256:d", "approve", "alice", decided_at=NOON)
+
+    assert outdated(NOON + KEPT_FOR, [decision], {"sub-a"}) == []
+    assert outdated(NOON + KEPT_FOR - timedelta(seconds=1), [decision], ()) == []
+    assert outdated(NOON + KEPT_FOR, [replace(decision, decided_at=None)], ()) == []
+    assert outdated(NOON + KEPT_FOR, [decision], ()) == [decision]
+
+
+def test_a_reset_is_kept_for_as_long_as_it_says_anything() -> None:
+    reset = Reset("one", ROOT.name, counts=True, at=NOON)
+
+    assert worn_out(NOON + KEPT_FOR - timedelta(seconds=1), [reset]) == []
+    assert worn_out(NOON + KEPT_FOR, [reset, replace(reset, at=None)]) == [reset]

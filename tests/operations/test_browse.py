@@ -1,12 +1,15 @@
+from typing import Any
+
 import pytest
 
 from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.switches import Reset
 from mcp_agentspawn.operations.answers import Found, Listing, Proposed, Refusal, Templates
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.browse import get_subagent, list_subagents, list_templates
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
-from tests.builders import CALLER, OTHER, Bench, ask, bench, template
+from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, template
 from tests.operations.doubles import failing
 
 
@@ -147,3 +150,35 @@ async def test_without_a_policy_there_is_nothing_to_see() -> None:
     answers = [await list_subagents(setup.services, CALLER), await list_templates(setup.services, CALLER)]
 
     assert [[reason.code for reason in answer.reasons] for answer in answers] == [["policy.none"], ["policy.none"]]
+
+
+@pytest.mark.parametrize(
+    ("sections", "changes", "risk"),
+    [
+        ({}, {}, "low"),
+        ({"approval": {"at_least": "high"}}, {}, "high"),
+        ({"approval": {"long_life": "10m"}}, {}, "medium"),
+        ({}, {"depth": 1}, "medium"),
+        ({}, {"risk": "medium"}, "medium"),
+    ],
+)
+async def test_a_template_says_whether_people_are_asked_by_todays_policy(
+    sections: dict[str, Any], changes: dict[str, Any], risk: str
+) -> None:
+    setup = bench(**sections)
+    setup.rules.templates["researcher"] = template(**changes)
+    answer = await list_templates(setup.services, CALLER)
+
+    assert isinstance(answer, Templates)
+    assert [(offer.risk, offer.needs_approval) for offer in answer.templates] == [(risk, risk != "low")]
+
+
+async def test_the_allowance_counts_anew_since_a_person_said_so() -> None:
+    setup = bench(quota={"spawned_per_root_per_day": 3})
+    await spawned(setup, "Running")
+    setup.clock.advance(minutes=1)
+    await retire(setup.services, CALLER, (await listing(setup)).subagents[0].agent)
+    assert (await listing(setup)).allowance.spawns_today == 2
+    await setup.world.switchboard.reset(Reset("one", ROOT.name, counts=True, reason="checked", by="alice"))
+
+    assert (await listing(setup)).allowance.spawns_today == 3
