@@ -54,7 +54,7 @@ def dev(folder: Path, *options: str) -> Iterator[tuple["subprocess.Popen[bytes]"
 def test_the_ready_file_says_where_everything_is(dev_server: DevServer) -> None:
     """That it goes with the command, as everything else does, is shown where the command ends."""
     ready = json.loads(dev_server.ready_file.read_text())
-    files = [*ready["tokens"].values(), ready["kubeconfig"]]
+    files = [*ready["tokens"].values(), ready["kubeconfig"], *ready["kubeconfigs"].values()]
     verified = subprocess.run(
         [str(AGENTSPAWN), "audit", "verify", ready["audit_file"], "--kubeconfig", ready["kubeconfig"]],
         check=False,
@@ -70,6 +70,7 @@ def test_the_ready_file_says_where_everything_is(dev_server: DevServer) -> None:
         "kubeconfigs",
         "audit_file",
     ]
+    assert list(ready["kubeconfigs"]) == ["alice", "bob"]
     assert (ready["system_namespace"], ready["namespace"]) == ("agentspawn-system", "subagents")
     assert {stat.S_IMODE(Path(file).stat().st_mode) for file in [dev_server.ready_file, *files]} == {0o600}
     assert verified.returncode == 0, verified.stdout

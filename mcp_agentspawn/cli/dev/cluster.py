@@ -17,7 +17,7 @@ from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.manifests import onboarding
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.core.names import DEFAULT_HOME
+from mcp_agentspawn.core.names import DEFAULT_HOME, SYSTEM_NAMESPACE
 from mcp_agentspawn.localplane import Binaries, ControlPlane, install
 from mcp_agentspawn.localplane.inventory import manifests as inventory
 from mcp_agentspawn.localplane.tools import tool_servers
@@ -27,22 +27,28 @@ ROOTS: Mapping[str, Root] = {
     "stranger": Root("agents", "stranger", DEFAULT_HOME),
 }
 """`stranger` may call the server and has no right in the cluster."""
+PEOPLE: Mapping[str, Sequence[str]] = {
+    "alice": ("agentspawn:approvers", "agentspawn:operators"),
+    "bob": ("agentspawn:approvers",),
+}
+"""Two different people and the groups that deploy/ gives roles to: both approve, and alice can stop everything."""
 QUOTA = f"/api/v1/namespaces/{DEFAULT_HOME}/resourcequotas/agentspawn"
 COUNTED_WITHIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The control plane, and who may do what there."""
+    """The control plane, and who may do what there. `people` are kubeconfig files, by name."""
 
     plane: ControlPlane
     credentials: Credentials
+    people: Mapping[str, Path]
 
 
 @asynccontextmanager
 async def cluster(binaries: Binaries) -> AsyncIterator[Cluster]:
     """Start it and put everything there; leaving stops and removes all of it."""
-    async with ControlPlane(binaries, kinds=checkout.kinds()) as plane, tool_servers() as servers:
+    async with ControlPlane(binaries, users=PEOPLE, kinds=checkout.kinds()) as plane, tool_servers() as servers:
         orchestrator = ROOTS["orchestrator"]
         rights = onboarding(orchestrator.namespace, orchestrator.account, DEFAULT_HOME, constrained=True)
         offered = await inventory(servers, DEFAULT_HOME)
@@ -52,7 +58,8 @@ async def cluster(binaries: Binaries) -> AsyncIterator[Cluster]:
             await _say_status(admin, offered)
             complaint = "The ResourceQuota for subagents is not counted, so it would refuse every Agent."
             await until(partial(_is_counted, admin), COUNTED_WITHIN_SECONDS, complaint)
-        yield Cluster(plane, await issue(plane, ROOTS))
+        people = {name: plane.kubeconfig_for(name, plane.token_of(name), SYSTEM_NAMESPACE) for name in PEOPLE}
+        yield Cluster(plane, await issue(plane, ROOTS), people)
 
 
 def _stranger() -> dict[str, Any]:

@@ -135,6 +135,7 @@ def _how_to_go_on(world: LocalWorld) -> str:
     inspector = f"npx @modelcontextprotocol/inspector --cli {world.mcp_url} --transport http"
     header = f'--header "X-Agentspawn-Token: $(cat {world.cluster.credentials.callers["orchestrator"]})"'
     call = "--method tools/call --tool-name list_subagents"
+    people = world.cluster.people
     return (
         f"\nCall it from MCP Inspector (Node 22 or newer), in the protocol's legacy era and in its modern one:\n"
         f"  {inspector} {call} {header}\n"
@@ -142,6 +143,12 @@ def _how_to_go_on(world: LocalWorld) -> str:
         f"\nLook at the cluster as its administrator:\n"
         f"  export KUBECONFIG={world.kubeconfig}\n"
         f"  kubectl get agents,subagentproposals,spawnledgers --all-namespaces\n"
+        f"\nDecide as a person on what asks for one: alice, or bob where two are needed ({people['bob']}):\n"
+        f"  export KUBECONFIG={people['alice']}\n"
+        f"  {sys.argv[0]} proposals\n"
+        f"  {sys.argv[0]} show ID\n"
+        f"  {sys.argv[0]} approve ID --digest DIGEST\n"
+        f"  {sys.argv[0]} freeze --reason WHY\n"
         f"\nThe audit log: {world.audit_file}\n"
         f"  {sys.argv[0]} audit verify {world.audit_file} --kubeconfig {world.kubeconfig}\n"
         f"\nCtrl-C ends it and leaves nothing behind."

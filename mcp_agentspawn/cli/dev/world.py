@@ -62,7 +62,7 @@ class LocalWorld:
                 "system_namespace": SYSTEM_NAMESPACE,
                 "namespace": DEFAULT_HOME,
                 "tokens": {name: str(file) for name, file in self.cluster.credentials.callers.items()},
-                "kubeconfigs": {},
+                "kubeconfigs": {name: str(file) for name, file in self.cluster.people.items()},
                 "audit_file": str(self.audit_file),
             },
             indent=2,
