@@ -28,6 +28,7 @@ EXTRA = "Impersonate-Extra-agentspawn.dev%2Fproposal"
 REFUSING = re.compile(r"ValidatingAdmissionPolicy '([^']+)'")
 PLURALS = {
     "AgentHarness": "agentharnesses",
+    "Endpoints": "endpoints",
     "NetworkPolicy": "networkpolicies",
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
 }
