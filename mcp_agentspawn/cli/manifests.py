@@ -11,6 +11,7 @@ from mcp_agentspawn.cli.tenancy import (
     grant,
     kin_binding,
     named,
+    operators,
     server_account,
     tenancy,
 )
@@ -100,6 +101,8 @@ def _sections(
         sections += tenancy(namespace, constrained=constrained)
     if root_namespace != ORCHESTRATORS:
         sections.append(("Credentials of orchestrators lie here too.", [kin_binding(root_namespace)]))
+        accounts = operators("", "serviceaccounts", ["get"], root_namespace)
+        sections.append(("Operators see which service account is which.", accounts))
     sections.append(("What its virtual user may do: create and delete Agents.", list(_agents(user, namespace))))
     if templates:
         sections.append(("The templates that it may use.", list(_templates(user, templates))))
@@ -112,6 +115,8 @@ def _sections(
     )
     server, agent = _server(root_namespace), _agent(root_namespace, root_account)
     sections.append(("The tools, for Agents in this namespace.", [server]))
+    beside = "The same beside its subagents: those with depth left hold them, each with a credential of its own."
+    sections.append((beside, [_server(namespace)]))
     sections.append(("A sample orchestrator. Adapt: its model and its instructions.", [agent]))
     return sections
 

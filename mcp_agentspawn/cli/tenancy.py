@@ -11,6 +11,7 @@ Manifest = dict[str, Any]
 Section = tuple[str, list[Manifest]]
 
 ORCHESTRATORS = "agents"
+OPERATORS = "agentspawn:operators"
 MOST_AGENTS = "40"
 PRIVATE_NETWORKS = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
 RBAC = "rbac.authorization.k8s.io"
@@ -25,13 +26,14 @@ def tenancy(namespace: str, *, constrained: bool) -> list[Section]:
     metadata["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
     rights = [*_server(namespace), *(_impersonating(namespace) if constrained else ()), *_canary(namespace)]
     rights += _looking(namespace)
+    retiring = operators("kagent.dev", "agents", ["get", "list", "delete"], namespace)
     return [
         ("Where its subagents live, and what the API server refuses there.", [metadata]),
         ("The policies of deploy/, for this namespace.", [*bindings, kin_binding(namespace, exclude_agents=True)]),
         ("The sum of all roots.", [_quota(namespace)]),
         ("What a subagent reaches, and who reaches it. Adapt: DNS, kagent, tools, models.", _network(namespace)),
         ("What the server may do here, and the canary that shows that the policies act.", rights),
-        ("Operators look at subagents here, and remove them.", list(_operators(namespace))),
+        ("Operators look at subagents here, and remove them.", retiring),
     ]
 
 
@@ -41,6 +43,12 @@ def kin_binding(namespace: str, *, exclude_agents: bool = False) -> Manifest:
     if exclude_agents:
         binding["spec"]["matchResources"]["excludeResourceRules"] = [ALL_AGENTS]
     return binding
+
+
+def operators(group: str, resource: str, verbs: Sequence[str], namespace: str) -> list[Manifest]:
+    """Give operators these rights in one namespace."""
+    rules = [{"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}]
+    return list(grant("agentspawn-operator", rules, {"kind": "Group", "name": OPERATORS}, namespace))
 
 
 def named(version: str, kind: str, name: str, namespace: str = "") -> Manifest:
@@ -123,11 +131,6 @@ def _canary(namespace: str) -> Iterator[Manifest]:
     return grant("agentspawn-canary", rules, {"kind": "User", "name": user}, namespace)
 
 
-def _operators(namespace: str) -> Iterator[Manifest]:
-    rules = [{"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["get", "list", "delete"]}]
-    return grant("agentspawn-operator", rules, {"kind": "Group", "name": "agentspawn:operators"}, namespace)
-
-
 def _quota(namespace: str) -> Manifest:
     return named("v1", "ResourceQuota", "agentspawn", namespace) | {
         "spec": {"hard": {"count/agents.kagent.dev": MOST_AGENTS}}
@@ -145,6 +148,9 @@ def _network(namespace: str) -> list[Manifest]:
             "ingress": [{"from": [_pods(SYSTEM_NAMESPACE)], "ports": [{"protocol": "TCP", "port": 8080}]}],
         },
         "to-dns": _egress(_pods("kube-system", {"k8s-app": "kube-dns"}), dns),
+        "to-agentspawn": _egress(
+            _pods(SYSTEM_NAMESPACE, {"app.kubernetes.io/name": "agentspawn"}), [{"protocol": "TCP", "port": 8000}]
+        ),
         "to-kagent": _egress(_pods("kagent", controller), [{"protocol": "TCP", "port": 8083}]),
         "to-tools": _egress(_pods("tools"), [{"protocol": "TCP", "port": 8084}]),
         "to-models": _egress(public, [{"protocol": "TCP", "port": 443}]),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mcp_agentspawn.adapters.kubernetes.policies import OF_HOMES, binding_name
 from mcp_agentspawn.cli.manifests import onboarding, render
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -133,6 +134,13 @@ def test_the_sample_agent_shows_its_token_to_this_server_alone() -> None:
     assert secret["metadata"]["annotations"] == {"kubernetes.io/service-account.name": "orchestrator"}
 
 
+def test_the_same_server_stands_beside_the_subagents() -> None:
+    made = _keyed(onboarding("agents", "orchestrator", "team-b", constrained=True))
+    here, there = (made["RemoteMCPServer", place, "agentspawn"] for place in ("agents", "team-b"))
+
+    assert here["spec"] == there["spec"]
+
+
 def test_what_bears_the_sample_agents_name_is_not_taken_over() -> None:
     """kagent makes a Secret and, unless an account is named, a ServiceAccount with its Agent's name."""
     made = _keyed(onboarding("agents", "a.b", "subagents", constrained=True))
@@ -140,6 +148,26 @@ def test_what_bears_the_sample_agents_name_is_not_taken_over() -> None:
 
     assert agent["spec"]["declarative"]["deployment"]["serviceAccountName"] == "a.b"
     assert ("Secret", "agents", "a-b") not in made
+
+
+def test_operators_may_do_elsewhere_what_they_may_where_deploy_puts_orchestrators() -> None:
+    deployed = _keyed(_deployed("22-people-rbac.yaml"))
+    made = _keyed(onboarding("robots", "x", "subagents", constrained=True))
+
+    for kind in ("Role", "RoleBinding"):
+        here, there = (
+            keyed[kind, place, "agentspawn-operator"] for keyed, place in ((deployed, "agents"), (made, "robots"))
+        )
+        assert {**there, "metadata": {}} == {**here, "metadata": {}}
+
+
+def test_the_server_looks_at_the_bindings_of_a_namespace_of_its_own_and_no_others() -> None:
+    made = _keyed(onboarding("agents", "x", "team-b", constrained=True))
+    (rule,) = made["ClusterRole", "", "agentspawn-server-team-b"]["rules"]
+
+    assert (rule["resources"], rule["verbs"]) == (["validatingadmissionpolicybindings"], ["get"])
+    assert rule["resourceNames"] == [binding_name(policy, "team-b") for policy in OF_HOMES]
+    assert set(rule["resourceNames"]) <= {name for kind, _, name in made if kind == "ValidatingAdmissionPolicyBinding"}
 
 
 def test_credentials_elsewhere_come_under_kin() -> None:
