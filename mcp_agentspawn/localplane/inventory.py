@@ -23,6 +23,7 @@ MODEL_SECRET = "model-api-key"  # noqa: S105 - the name of a Secret, which its u
 DESCRIPTIONS: Mapping[str, str] = {
     "web-search": "Searches and reads a small library of documents",
     "log-store": "Queries the logs of a synthetic incident",
+    "agentspawn": "Proposes and creates subagents, for those that have depth left",
 }
 MOST_PAGES = 20
 TIMEOUT_SECONDS = 10.0
@@ -30,7 +31,7 @@ TIMEOUT_SECONDS = 10.0
 
 async def manifests(servers: ToolServers, namespace: str) -> list[dict[str, Any]]:
     """Everything that the samples name. A `status` there has to be written through the status subresource."""
-    return [*model_configs(namespace), *[await _server(name, url, namespace) for name, url in servers.urls.items()]]
+    return [*model_configs(namespace), *[await server(name, url, namespace) for name, url in servers.urls.items()]]
 
 
 def model_configs(namespace: str) -> list[dict[str, Any]]:
@@ -72,7 +73,8 @@ def _model(name: str, model: str, namespace: str) -> dict[str, Any]:
     }
 
 
-async def _server(name: str, url: str, namespace: str) -> dict[str, Any]:
+async def server(name: str, url: str, namespace: str) -> dict[str, Any]:
+    """One RemoteMCPServer, and in its `status` the tools that it offers now."""
     return {
         "apiVersion": API_VERSION,
         "kind": "RemoteMCPServer",

@@ -8,10 +8,12 @@ from time import monotonic
 import pytest
 import pytest_asyncio
 
-from tests.attacks.orchestrators import codes
+from mcp_agentspawn.core.model import Root
+from tests.attacks.orchestrators import Orchestrator, codes
 from tests.cli.replicas_for_people import Replicas, replicas
-from tests.dev_fixtures import DevServer
+from tests.dev_fixtures import REPOSITORY, DevServer
 
+FOLDERS = ("--templates", str(REPOSITORY / "templates"), "--policies", str(REPOSITORY / "policies"))
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -156,3 +158,19 @@ async def test_counts_begin_anew_by_the_word_of_an_operator(at_work: Replicas) -
 
     assert result.returncode == 0, result.stderr
     assert "as alice" in result.stdout
+
+
+async def test_a_sample_on_the_server_that_make_run_starts_asks_a_person_and_show_says_why(at_work: Replicas) -> None:
+    dev = at_work.dev
+    orchestrator = Orchestrator(Root("agents", "orchestrator", "subagents"), dev.mcp_url, dev.token("orchestrator"))
+    question = [{"name": "question", "value": "Which ways are there to run agents?"}]
+
+    proposed = await orchestrator.propose("Compare the ways", template="lead-researcher", parameters=question)
+    shown = at_work.person("bob", "show", proposed["proposal"], *FOLDERS)
+    approved = at_work.person("bob", "approve", proposed["proposal"], "--digest", proposed["digest"])
+    applied = await orchestrator.apply(proposed, wait_seconds=5)
+    await orchestrator.retire(proposed["proposal"])
+
+    assert (proposed["outcome"], proposed["risk"]) == ("pending_approval", "medium")
+    assert "may spawn agents itself" in shown.stdout
+    assert (approved.returncode, applied["outcome"]) == (0, "allowed"), approved.stderr

@@ -17,9 +17,10 @@ from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.manifests import onboarding
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.core.names import DEFAULT_HOME, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.names import DEFAULT_HOME, SPAWN_SERVER, SYSTEM_NAMESPACE
 from mcp_agentspawn.localplane import Binaries, ControlPlane, install
 from mcp_agentspawn.localplane.inventory import manifests as inventory
+from mcp_agentspawn.localplane.inventory import server
 from mcp_agentspawn.localplane.tools import tool_servers
 
 ROOTS: Mapping[str, Root] = {
@@ -60,6 +61,14 @@ async def cluster(binaries: Binaries) -> AsyncIterator[Cluster]:
             await until(partial(_is_counted, admin), COUNTED_WITHIN_SECONDS, complaint)
         people = {name: plane.kubeconfig_for(name, plane.token_of(name), SYSTEM_NAMESPACE) for name in PEOPLE}
         yield Cluster(plane, await issue(plane, ROOTS), people)
+
+
+async def offer_spawning(local: Cluster, url: str) -> None:
+    """Put our own server beside the subagents, for those that have depth left."""
+    document = await server(SPAWN_SERVER, url, DEFAULT_HOME)
+    await install(local.plane.admin, [_written(local.plane, "spawning", [document])])
+    async with local.plane.admin.session() as admin:
+        await _say_status(admin, [document])
 
 
 def _stranger() -> dict[str, Any]:

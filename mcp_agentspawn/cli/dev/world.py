@@ -11,7 +11,7 @@ from pathlib import Path
 from mcp_agentspawn.adapters.files import private_file
 from mcp_agentspawn.app import Served, serving_cluster
 from mcp_agentspawn.cli.dev import checkout
-from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster
+from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster, offer_spawning
 from mcp_agentspawn.cli.dev.tokens import REFRESH_SECONDS
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.core.errors import Unavailable
@@ -87,6 +87,7 @@ async def local_world(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld
         async with serving_cluster(load({}, options)) as served, running([tokens]):
             world = LocalWorld(local, served, audit_file)
             await _ready(world)
+            await offer_spawning(local, served.url)
             yield world
 
 
