@@ -1,6 +1,7 @@
 """Two servers on one real API server, and callers with rules of their own."""
 
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.localplane import install
 from mcp_agentspawn.settings import load
 from tests.attacks.orchestrators import Orchestrator
-from tests.attacks.people import APPROVALS
+from tests.attacks.people import APPROVALS, Person
 from tests.builders import RESEARCHER
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
+from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import ROOMY, kubeconfig
 from tests.localplane.waiting import until
 
@@ -41,7 +43,10 @@ POLICIES: Mapping[str, Document] = {
     "attack-none-open": _roomy(quota={**ROOMY["quota"], "open_proposals": 0}),
     "attack-three-open": _roomy(quota={**ROOMY["quota"], "open_proposals": 3}),
     "attack-impatient": _roomy(approval={"wait": "2s"}),
-    "attack-with-depth": _roomy(lineage={"most_depth": 2}, approval={"long_life": "2h"}),
+    "attack-depth-2": _roomy(lineage={"most_depth": 2}, approval={"long_life": "2h"}),
+    "attack-depth-0": _roomy(),
+    "attack-depth-1": _roomy(lineage={"most_depth": 1}),
+    "attack-small-tree": _roomy(lineage={"most_depth": 1}, quota={**ROOMY["quota"], "live_per_root": 2}),
     "attack-no-changes": _roomy(rate={"changes_per_minute": 0}),
     "attack-no-create": _roomy(),
     "attack-three-changes": _roomy(rate={"changes_per_minute": 3}),
@@ -56,6 +61,17 @@ UNGRANTED, UNBOUND = "attack-ungranted", "attack-no-create"
 """Who may use no template, and who may create no agents."""
 
 
+def _narrowing(*names: str) -> Document:
+    """The researcher's parameters, and these that narrow."""
+    kinds: Document = {
+        "pages": {"type": "integer", "minimum": 0, "maximum": 100, "default": 10, "narrows": True},
+        "site": {"type": "string", "enum": ["example.com", "example.org"], "default": "example.com", "narrows": True},
+        "deeper": {"type": "boolean", "default": False, "narrows": True},
+    }
+    parameters: Document = RESEARCHER["parameters"]
+    return parameters | {"properties": parameters["properties"] | {name: kinds[name] for name in names}}
+
+
 ABSENT = {"models": ["absent-model"], "tools": {"absent-server": {"allow": ["look"], "default": ["look"]}}}
 TEMPLATES: dict[str, Document] = {
     "researcher": RESEARCHER,
@@ -64,6 +80,11 @@ TEMPLATES: dict[str, Document] = {
     "grave": RESEARCHER | {"risk": "high"},
     "handy": RESEARCHER | {"tools": {"web-search": {**RESEARCHER["tools"]["web-search"], "sensitive": ["fetch"]}}},
     "spawner": RESEARCHER | {"depth": 1},
+    "deep": RESEARCHER | {"depth": 2},
+    "bold": RESEARCHER | {"tools": {"web-search": {**RESEARCHER["tools"]["web-search"], "ask_first": []}}},
+    "narrow-spawner": RESEARCHER | {"depth": 1, "parameters": _narrowing("pages", "site", "deeper")},
+    "narrow": RESEARCHER | {"parameters": _narrowing("pages", "site", "deeper")},
+    "disguised": RESEARCHER | {"tools": {"helpers": {"allow": ["look"], "default": ["look"]}}},
 }
 KIND = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/agents.kagent.dev"
 LOADED, FAILED = "agentspawn_rules_generation", "agentspawn_rules_reload_failures_total"
@@ -112,6 +133,20 @@ class Battlefield:
     async def newcomer(self) -> Orchestrator:
         """A caller that nobody was yet, under roomy rules."""
         return await self.caller(next(self._unused).account)
+
+    async def parent(self, orchestrator: Orchestrator, template: str = "spawner", **changes: Any) -> Orchestrator:
+        """A subagent with depth left that people approved, as a caller with its own credential."""
+        proposal = await orchestrator.propose(f"A {template}", template=template, **changes)
+        for person in ("alice", "bob"):
+            assert await Person(self.cluster, person).decide(proposal) == 201
+        applied = await orchestrator.apply(proposal)
+        assert applied["outcome"] == "allowed", applied
+        return orchestrator.as_agent(applied["agent"], await self.credential(applied["agent"]))
+
+    async def credential(self, agent: str) -> str:
+        """A subagent's own credential, as its pod gets it; empty when it has none."""
+        secret = await self.cluster.get(f"/api/v1/namespaces/{HOME}/secrets/{agent}-agentspawn")
+        return b64decode(secret["data"]["token"]).decode() if secret else ""
 
     @asynccontextmanager
     async def human_agent(self, name: str) -> AsyncIterator[Document]:
@@ -228,7 +263,8 @@ async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefie
 def _write(rules: Rules, unused: Sequence[Root]) -> None:
     for name, template in TEMPLATES.items():
         rules.write("templates", name, template)
-    rules.write("policies", "default", _policy(ROOMY, *(root.name for root in unused)))
+    deep = _roomy(lineage={"most_depth": 2})
+    rules.write("policies", "default", _policy(deep, *(root.name for root in unused)))
     for account, sections in POLICIES.items():
         rules.write("policies", account, _policy(sections, f"agents/{account}"))
 
@@ -259,9 +295,11 @@ async def _grant(cluster: Cluster, roots: Sequence[Root]) -> None:
         await install(cluster.plane.admin, [file])
 
 
-def served_on(field: Battlefield, root: Root, audit_file: Path) -> AbstractAsyncContextManager[str]:
-    """Another server for this root alone, with an audit of its own; gives its MCP endpoint."""
-    return _served(field.cluster, field.rules, [root], audit_file)
+def served_on(
+    field: Battlefield, root: Root, audit_file: Path, proxy: FaultProxy | None = None
+) -> AbstractAsyncContextManager[str]:
+    """Another server for this root alone, with an audit of its own, maybe behind a proxy; gives its MCP endpoint."""
+    return _served(field.cluster, field.rules, [root], audit_file, proxy)
 
 
 async def _answers(cluster: Cluster, path: str) -> bool:
@@ -271,20 +309,26 @@ async def _answers(cluster: Cluster, path: str) -> bool:
 
 
 async def _offer_spawning(cluster: Cluster) -> None:
-    """Put this server beside the subagents, so that those with depth left can be given its tools."""
+    """Put this server beside the subagents, for those with depth left, and once more under another name."""
+    offers = {SPAWN_SERVER: SPAWN_TOOLS, "helpers": ("look", "propose_subagent")}
+    spec = {"description": "Tools", "url": "http://127.0.0.1:1/mcp"}
+    manifests = [
+        {"apiVersion": KAGENT, "kind": "RemoteMCPServer", "metadata": {"name": name, "namespace": HOME}, "spec": spec}
+        for name in offers
+    ]
     file = cluster.plane.folder / "spawning.yaml"
-    metadata = {"name": SPAWN_SERVER, "namespace": HOME}
-    spec = {"description": "Spawns agents", "url": "http://127.0.0.1:1/mcp"}
-    manifest = {"apiVersion": KAGENT, "kind": "RemoteMCPServer", "metadata": metadata, "spec": spec}
-    file.write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    file.write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
     await install(cluster.plane.admin, [file])
-    tools = [{"name": name, "description": name} for name in SPAWN_TOOLS]
-    path = f"/apis/{KAGENT}/namespaces/{HOME}/remotemcpservers/{SPAWN_SERVER}/status"
-    await cluster.patch(path, {"status": {"discoveredTools": tools, "observedGeneration": 1}})
+    for name, names in offers.items():
+        tools = [{"name": tool, "description": tool} for tool in names]
+        path = f"/apis/{KAGENT}/namespaces/{HOME}/remotemcpservers/{name}/status"
+        await cluster.patch(path, {"status": {"discoveredTools": tools, "observedGeneration": 1}})
 
 
 @asynccontextmanager
-async def _served(cluster: Cluster, rules: Rules, roots: Sequence[Root], audit_file: Path) -> AsyncIterator[str]:
+async def _served(
+    cluster: Cluster, rules: Rules, roots: Sequence[Root], audit_file: Path, proxy: FaultProxy | None = None
+) -> AsyncIterator[str]:
     options = {
         "port": 0,
         "roots": " ".join(root.name for root in roots),
@@ -292,7 +336,7 @@ async def _served(cluster: Cluster, rules: Rules, roots: Sequence[Root], audit_f
         "templates": rules.folder / "templates",
         "audit_file": audit_file,
         "writer": audit_file.stem,
-        "kubeconfig": kubeconfig(cluster, roots[0]),
+        "kubeconfig": kubeconfig(cluster, roots[0], proxy),
     }
     async with serving_cluster(load({}, options)) as served:
 

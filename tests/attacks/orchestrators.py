@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -20,19 +20,24 @@ TOPIC = {"name": "topic", "value": "Kubernetes admission"}
 
 @dataclass(frozen=True)
 class Orchestrator:
-    """Who calls, and where. `root` is whose token it is; every call is a session of its own."""
+    """Who calls, and where: a root, or its subagent `agent`. Every call is a session of its own."""
 
     root: Root
     url: str
     token: str = field(repr=False)
+    agent: str = ""
 
     def at(self, url: str) -> "Orchestrator":
         """The same caller at another server."""
-        return Orchestrator(self.root, url, self.token)
+        return replace(self, url=url)
 
     def with_token(self, token: str) -> "Orchestrator":
         """Another credential at the same server."""
-        return Orchestrator(self.root, self.url, token)
+        return replace(self, token=token)
+
+    def as_agent(self, agent: str, token: str) -> "Orchestrator":
+        """A subagent of the same root, with its own credential."""
+        return replace(self, token=token, agent=agent)
 
     @asynccontextmanager
     async def session(self, era: str = "2026-07-28") -> AsyncIterator[Client]:

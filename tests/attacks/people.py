@@ -6,10 +6,11 @@ from typing import Any
 
 from multidict import CIMultiDict
 
+from mcp_agentspawn.core.model import Root
 from tests.faults.cluster import PROPOSALS, SYSTEM, Cluster
 
 OURS = f"/apis/agentspawn.dev/v1alpha1/namespaces/{SYSTEM}"
-APPROVALS, FREEZES = f"{OURS}/subagentapprovals", f"{OURS}/spawnfreezes"
+APPROVALS, FREEZES, RESETS = f"{OURS}/subagentapprovals", f"{OURS}/spawnfreezes", f"{OURS}/spawnresets"
 APPROVERS, OPERATORS = "agentspawn:approvers", "agentspawn:operators"
 
 
@@ -48,6 +49,11 @@ class Person:
         if name != "everywhere":
             return await self._send("DELETE", f"{FREEZES}/{name}")
         return await self._send("PATCH", f"{FREEZES}/{name}", {"spec": {"frozen": False, "by": self.name}})
+
+    async def let_go_on(self, root: Root, account: str) -> int:
+        """Say that a recreated service account, by its uid, may go on; the HTTP status of the answer."""
+        spec = {"root": root.name, "counts": False, "account": account, "reason": "Checked", "by": self.name}
+        return await self._send("POST", RESETS, _ours("SpawnReset", f"{root.key}.attack", spec))
 
     async def _send(self, method: str, path: str, body: Any = None) -> int:
         groups = [("Impersonate-Group", group) for group in self.groups]

@@ -168,7 +168,7 @@ RAISED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", RAISED)
 async def test_what_a_low_risk_asks_for_raises_it(field: Battlefield, what: str) -> None:
-    caller = await field.caller("attack-with-depth")
+    caller = await field.caller("attack-depth-2")
     plain = await caller.propose(f"Without {what}", template="handy")
     raised = await caller.propose(f"With {what}", **RAISED[what])
 
