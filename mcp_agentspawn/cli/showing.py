@@ -146,7 +146,7 @@ def _held(grant: Grant) -> Mapping[str, str]:
         "parameters": ", ".join(parameters),
     }
     named = {label: text or "none" for label, text in held.items()}
-    return named | {"lifetime": minutes(grant.lifetime), "depth": f"{grant.depth} generations"}
+    return named | {"lifetime": minutes(grant.lifetime), "depth": str(grant.depth)}
 
 
 def _difference(shown: Shown) -> Iterator[str]:
