@@ -121,7 +121,7 @@ async def test_nobody_else_changes_what_limits_subagents(everyone: Everybody, ou
 @pytest.mark.parametrize("kind", ["Endpoints", "EndpointSlice"])
 async def test_nobody_else_says_where_a_subagents_service_leads(everyone: Everybody, kind: str) -> None:
     version = {"Endpoints": "v1", "EndpointSlice": "discovery.k8s.io/v1"}[kind]
-    parts = {"addressType": "IPv4", "endpoints": []} if kind == "EndpointSlice" else {}
+    parts: dict[str, Any] = {"addressType": "IPv4", "endpoints": []} if kind == "EndpointSlice" else {}
     controller = {"Endpoints": "endpoint-controller", "EndpointSlice": "endpointslice-controller"}[kind]
     manifest = named(version, kind, fresh_id(), **parts)
 
