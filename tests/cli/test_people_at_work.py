@@ -153,8 +153,10 @@ async def test_a_tree_is_removed_by_a_person_while_no_server_does_anything(at_wo
     assert f"Gone: {agent}" in result.stdout
 
 
-async def test_counts_begin_anew_by_the_word_of_an_operator(at_work: Replicas) -> None:
-    result = at_work.person("alice", "reset", "agents/planner", "--counts", "--reason", "Shown")
+async def test_an_operator_says_that_counts_begin_anew_and_which_account_may_go_on(at_work: Replicas) -> None:
+    result = at_work.person(
+        "alice", "reset", "agents/planner", "--counts", "--account", "current", "--reason", "It was made again"
+    )
 
     assert result.returncode == 0, result.stderr
     assert "as alice" in result.stdout
