@@ -87,6 +87,21 @@ def test_a_freeze_that_is_not_there_refuses() -> None:
     ]
 
 
+def test_freezes_come_after_their_kind_and_before_the_policy_that_asks_for_them() -> None:
+    """Files are applied in the order of their names."""
+    order = [
+        (item["kind"], item["metadata"]["name"])
+        for file in sorted(DEPLOY.glob("*.yaml"))
+        for item in manifests_of(file)
+    ]
+
+    kind = order.index(("CustomResourceDefinition", "spawnfreezes.agentspawn.dev"))
+    policy = order.index(("ValidatingAdmissionPolicy", "agentspawn-freeze"))
+    freezes = [index for index, (what, _) in enumerate(order) if what == "SpawnFreeze"]
+    assert [order[index][1] for index in freezes] == ["everywhere", "root.agentspawn-system.canary"]
+    assert kind < min(freezes) <= max(freezes) < policy
+
+
 LOOK = {"get", "list", "watch"}
 NEEDED: dict[tuple[str, str], dict[str, set[str]]] = {
     ("agentspawn", SYSTEM): {
