@@ -8,7 +8,7 @@ NODE := .cache/node/.installed
 INSIDE := mcp_agentspawn/core/*,mcp_agentspawn/guards/*,mcp_agentspawn/operations/*
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: setup ## Everything on this machine: a control plane, the server on 127.0.0.1:8000/mcp (PORT=), one subagent; until Ctrl-C
 	@exec $(BIN)/agentspawn dev --port $(PORT) --spawn
@@ -30,6 +30,9 @@ soak: setup clients ## The tests with their full counts
 
 bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn
+
+guarantees: $(ENVIRONMENT) ## docs/guarantees.md, from the table of promises and the tests that show them
+	@$(BIN)/python -m tests.guarantees_document
 
 setup: $(ENVIRONMENT) ## The environment in .venv and the control plane's binaries; quick when nothing changed
 	@$(BIN)/python -m mcp_agentspawn.localplane --binaries-only
@@ -61,4 +64,4 @@ $(NODE): dev/node/package.json dev/node/package-lock.json dev/node/.npmrc
 	  cd .cache/node && npm ci --ignore-scripts --loglevel=error >/dev/null && touch .installed; \
 	fi
 
-.PHONY: help run demo test lint soak bench setup clients
+.PHONY: help run demo test lint soak bench guarantees setup clients

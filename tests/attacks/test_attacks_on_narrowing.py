@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from mcp_agentspawn.core.digest import canonical, digest_of
 from tests.attacks.battlefield import Battlefield
 from tests.attacks.orchestrators import TOPIC, Orchestrator, codes, fields
-from tests.faults.cluster import AGENTS
+from tests.faults.cluster import AGENTS, PROPOSALS
 
 ESCALATIONS = [
     "image",
@@ -147,6 +148,36 @@ DEFAULTS = [
     {"name": name, "value": value}
     for name, value in {"language": "English", "depth": "2", "share": "0.5", "strict": "false"}.items()
 ]
+
+
+@pytest.mark.parametrize("honest", [False, True], ids=["with the old digest", "with its own digest"])
+async def test_a_proposal_that_was_forged_in_the_store_makes_no_agent(
+    field: Battlefield, orchestrator: Orchestrator, honest: bool
+) -> None:
+    """By whoever has the server's own token, or its store: more tools in the bytes than in what was judged."""
+    proposal = await orchestrator.propose()
+    stored = await field.cluster.get(f"{PROPOSALS}/{proposal['proposal']}")
+    assert stored is not None
+    forged = _with_more_tools(stored, f"{proposal['proposal'][:-6]}forged", honest=honest)
+    assert await field.store_as_the_server(PROPOSALS, forged) == 201
+    which = {"proposal": forged["metadata"]["name"], "digest": forged["spec"]["digest"]}
+    answer = await orchestrator.apply(which)
+
+    assert codes(answer) == ({"manifest.tool_not_allowed"} if honest else {"proposal.digest"})
+    assert await field.cluster.agents_of(orchestrator.root) == []
+
+
+def _with_more_tools(stored: dict[str, Any], name: str, *, honest: bool) -> dict[str, Any]:
+    spec = stored["spec"]
+    manifest = json.loads(spec["manifest"].replace(stored["metadata"]["name"], name))
+    (server,) = manifest["spec"]["declarative"]["tools"]
+    server["mcpServer"]["toolNames"] = ["exec", "search"]
+    spec = spec | {"manifest": canonical(manifest)}
+    if honest:
+        document = {"grant": spec["grant"], "manifest": manifest}
+        spec |= {"digest": digest_of(document)}
+    metadata = {"name": name, "labels": stored["metadata"].get("labels", {})}
+    return {key: stored[key] for key in ("apiVersion", "kind")} | {"metadata": metadata, "spec": spec}
 
 
 async def test_a_tool_that_needs_a_persons_approval_keeps_that(orchestrator: Orchestrator) -> None:
