@@ -78,7 +78,9 @@ def _parent(rendered: Rendered, ancestors: Sequence[Ancestor], ledger: Ledger, n
             yield Reason(f"lineage.{problem}", "A subagent above this one is gone, leaving, or no longer the same.")
     parent = ancestors[0]
     if parent.agent is not None and now + rendered.request.lifetime > parent.agent.expires_at:
-        yield Reason("lineage.lifetime", "It would outlive its parent.", "lifetime_minutes")
+        minutes = max(0, int((parent.agent.expires_at - now).total_seconds() // 60))
+        message = f"It would outlive its parent, which has {minutes} minutes left."
+        yield Reason("lineage.lifetime", message, "lifetime_minutes")
     for excess in excesses(rendered.grant, parent.proposal.grant):
         message = BEYOND[excess.kind].format(what=excess.what[:128])
         yield Reason(f"lineage.{excess.kind}", message, FIELDS[excess.kind])
