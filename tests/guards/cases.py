@@ -1,5 +1,6 @@
 """What guards are asked about, with one thing changed at a time."""
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,11 +15,12 @@ from mcp_agentspawn.core.render import grant_of, render
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.switches import EVERYWHERE, Freeze, Switches
 from mcp_agentspawn.core.template import Template
-from mcp_agentspawn.core.verdict import Allow, Deny, Verdict
+from mcp_agentspawn.core.verdict import Allow, Deny, Reason, Verdict
 from tests.builders import CALLER, NOON, ROOT, ask, template
 
 KIND = KagentAgent()
 ID = "sub-researcher-abcdefghij"
+SENTENCE = re.compile(r"([A-Z0-9]|[a-z-]+/[a-z-]+ is not ).*(\.|\(rule [\w.-]+\))\Z")
 
 
 @dataclass
@@ -99,9 +101,17 @@ def ledger(*, opened: int = 0, live: int = 0, parent: str = "", used: int = 0, c
 
 
 def codes(verdict: Verdict) -> list[str]:
-    """The codes of a denial; none for an allow."""
+    """The codes of a denial, each said in a sentence; none for an allow."""
     assert isinstance(verdict, Allow | Deny)
-    return [reason.code for reason in verdict.reasons] if isinstance(verdict, Deny) else []
+    reasons = verdict.reasons if isinstance(verdict, Deny) else ()
+    assert [reason for reason in reasons if not is_sentence(reason)] == []
+    return [reason.code for reason in reasons]
+
+
+def is_sentence(reason: Reason) -> bool:
+    """Whether people can read it; what the API server said is passed on as it came."""
+    foreign = reason.code.startswith(("access.", "crd."))
+    return foreign or bool(SENTENCE.match(reason.message) and not reason.message.isupper())
 
 
 def fields(verdict: Verdict) -> list[str]:
