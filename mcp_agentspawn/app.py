@@ -16,8 +16,8 @@ from mcp_agentspawn.adapters.audit_log import AuditLog, opened
 from mcp_agentspawn.adapters.files import Watched, examine, private_file
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
+from mcp_agentspawn.adapters.looking import AgentsForLooking, AuditForLooking, ForgetfulAudit
 from mcp_agentspawn.adapters.memory import MemoryWorld
-from mcp_agentspawn.adapters.no_audit import ForLooking, ForThrowingAway
 from mcp_agentspawn.core.errors import ConfigError, Unavailable
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Root
@@ -258,11 +258,12 @@ def in_memory(rules: Rules, root: Root, clock: Clock | None = None) -> tuple[Mem
     """A world of this root alone where whatever the templates name is there, and the services on it."""
     world = MemoryWorld([root], clock=clock)
     world.furnish(rules.templates)
-    return world, _services(world, _Unchanging(rules), ForThrowingAway())
+    return world, _services(world, _Unchanging(rules), ForgetfulAudit())
 
 
 @asynccontextmanager
 async def looking(rules: Rules, root: Root, kubeconfig: Path | None) -> AsyncIterator[tuple[KubernetesWorld, Services]]:
     """A cluster and the services on it, for whoever changes nothing. Raises ConfigError or Unavailable."""
     async with connect([root], kubeconfig=kubeconfig) as world:
-        yield world, _services(world, _Unchanging(rules), ForLooking())
+        services = _services(world, _Unchanging(rules), AuditForLooking())
+        yield world, replace(services, agents=AgentsForLooking(world.agents))
