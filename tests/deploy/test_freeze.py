@@ -15,6 +15,7 @@ from tests.deploy.world import CANARY, DEPLOY, FROZEN_SONG, STUBS, Everybody, ma
 FREEZE = "agentspawn-freeze"
 EVERYWHERE = "everywhere"
 STORM = 8
+_, *BINDINGS = manifests_of(DEPLOY / "36-policy-freeze.yaml")
 
 
 @asynccontextmanager
@@ -221,18 +222,27 @@ async def _made(made: list[tuple[float, str]], number: int) -> None:
     assert await until(enough)
 
 
+async def _under_a_freeze_alone(everyone: Everybody, name: str, binding: Manifest, **change: str) -> None:
+    """A namespace under the freeze and nothing else, by this binding changed so."""
+    names = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": [name]}]
+    where = {"spec.matchResources.namespaceSelector.matchExpressions": names}
+    moved = with_changes(binding, {"metadata.name": f"test-{name}", **where, **change})
+    for manifest in (named("v1", "Namespace", name, ""), moved):
+        assert (await everyone.administrator.apply(manifest)).status < 300
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def freeze_alone(on_reduced: Everybody) -> str:
+    await _under_a_freeze_alone(on_reduced, "freeze-alone", BINDINGS[0])
+    return "freeze-alone"
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def without_freezes(on_reduced: Everybody) -> Actor:
-    """Namespaces under the freeze alone: one where no freeze at all is found, one where the one by its name is not."""
-    _, *bindings = manifests_of(DEPLOY / "36-policy-freeze.yaml")
+    """One namespace where no freeze at all is found, one where the one that is asked for by its name is not."""
     elsewhere = [{"spec.paramRef.namespace": "default"}, {"spec.paramRef.name": "nowhere"}]
-    for number, (binding, change) in enumerate(zip(bindings, elsewhere, strict=True)):
-        name = f"without-freezes-{number}"
-        names = [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": [name]}]
-        where = {"spec.matchResources.namespaceSelector.matchExpressions": names}
-        moved = {"metadata.name": f"test-{name}", **where, **change}
-        for manifest in (named("v1", "Namespace", name, ""), with_changes(binding, moved)):
-            assert (await on_reduced.administrator.apply(manifest)).status < 300
+    for number, (binding, change) in enumerate(zip(BINDINGS, elsewhere, strict=True)):
+        await _under_a_freeze_alone(on_reduced, f"without-freezes-{number}", binding, **change)
     return on_reduced.operator
 
 
@@ -246,6 +256,16 @@ async def test_a_freeze_that_can_not_be_found_refuses(everyone: Everybody, witho
 
     assert await until(refused)
     assert await _may_spawn(everyone)
+
+
+async def test_only_what_the_canary_tries_dry_gets_past_a_freeze(everyone: Everybody, freeze_alone: str) -> None:
+    canary = everyone.cluster.person(CANARY, BROAD)
+
+    async def refused() -> bool:
+        return (await canary.create(song(fresh_id(), freeze_alone))).policy == FREEZE
+
+    assert await until(refused)
+    assert (await canary.create(song(fresh_id(), freeze_alone), dryRun="All")).status == 201
 
 
 async def test_elsewhere_agents_are_as_free_as_before(everyone: Everybody) -> None:

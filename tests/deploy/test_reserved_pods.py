@@ -118,6 +118,24 @@ async def test_nobody_else_changes_what_limits_subagents(everyone: Everybody, ou
         assert [answer.policy for answer in answers[1:]] == [RESERVED] * 2
 
 
+@pytest.mark.parametrize("limit", LIMITS[1:], ids=lambda manifest: manifest["kind"])
+async def test_the_collector_takes_its_own_finalizers_off_a_limit_and_no_more(
+    everyone: Everybody, limit: Manifest
+) -> None:
+    collector = everyone.cluster.person(SYSTEM_ACCOUNT + "generic-garbage-collector", BROAD)
+    stored = with_changes(limit, {"metadata.name": fresh_id()})
+    stored.setdefault("spec", {"podSelector": {}})
+    assert (await everyone.operator.create(stored)).message == ""
+    lifted = {"NetworkPolicy": {"ingress": [{}]}, "LimitRange": {"limits": [{"type": "Pod", "max": {"cpu": "1k"}}]}}
+
+    harmless = await collector.patch(stored, {"metadata": {"finalizers": None}})
+    refused = [await collector.patch(stored, {"spec": lifted[stored["kind"]]}), await collector.delete(stored)]
+
+    assert harmless.status == 200
+    assert [answer.policy for answer in refused] == [RESERVED] * 2
+    await everyone.operator.delete(stored)
+
+
 @pytest.mark.parametrize("kind", ["Endpoints", "EndpointSlice"])
 async def test_nobody_else_says_where_a_subagents_service_leads(everyone: Everybody, kind: str) -> None:
     version = {"Endpoints": "v1", "EndpointSlice": "discovery.k8s.io/v1"}[kind]
