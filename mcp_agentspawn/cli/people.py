@@ -16,7 +16,7 @@ from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import LABEL
-from mcp_agentspawn.core.ports import Agents, Approvals, Clock, Proposals, Switchboard
+from mcp_agentspawn.core.ports import Agents, Approvals, Clock, Ledgers, Proposals, Switchboard
 from mcp_agentspawn.settings import ROOT
 
 FINE = 0
@@ -29,6 +29,11 @@ class Cluster(Protocol):
     @property
     def proposals(self) -> Proposals:
         """What is asked for."""
+        ...
+
+    @property
+    def ledgers(self) -> Ledgers:
+        """What roots hold and have spent."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """`agentspawn freeze`, `unfreeze`, `retire-tree` and `reset`: what people do to a root, or to all of them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,7 +70,9 @@ def unfreeze(namespace: str, root: str, reason: str, kubeconfig: Path | None) ->
 @click.command("retire-tree", short_help="Remove all subagents of one root.")
 @click.argument("root", callback=root_name, metavar="NAMESPACE/ACCOUNT")
 @click.option(
-    "--namespace", callback=namespace_name, default=DEFAULT_HOME, show_default=True, help="Where its subagents live."
+    "--namespace",
+    callback=namespace_name,
+    help=f"Only in this namespace; without it, in {DEFAULT_HOME} and wherever a proposal of the root is for.",
 )
 @click.option("--keep-open", is_flag=True, help="Do not freeze the root first: it may spawn again at once.")
 @reason_option
@@ -78,13 +80,13 @@ def unfreeze(namespace: str, root: str, reason: str, kubeconfig: Path | None) ->
 def retire_tree(root: str, namespace: str, keep_open: bool, reason: str, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click passes flags so
     """Freeze a root, remove all its subagents in your own name, and wait until they are gone.
 
-    The server need not run for it; it gives their places back when it does. Exits with 1 when something is left.
+    The server need not run for it; it gives their places back when it does. Exits with 1 when something is left or
+    could not be looked at, and when nobody knows such a root.
     """
     if not keep_open and not reason:
         raise click.UsageError("--reason is needed: the root is frozen, and others will want to know why.")
     first = None if keep_open else _switched("", root, reason, frozen=True)
-    owner, _, account = root.partition("/")
-    as_person(kubeconfig, lambda cluster: _retire(cluster, Root(owner, account, namespace), first))
+    as_person(kubeconfig, lambda cluster: _retire(cluster, root, namespace, first))
 
 
 @click.command(short_help="Let the counts of a root begin anew, or a new account go on.")
@@ -139,11 +141,17 @@ def _place(freeze: Freeze) -> str:
 
 @dataclass
 class _Progress:
-    """What became of a tree's subagents so far: those that were seen, those that are left, and refusals by id."""
+    """What became of a tree's subagents so far: those that were seen, those that are left, and refusals by id.
 
+    `homes` are the namespaces that were looked into; of them, `unread` says why one could not be.
+    """
+
+    homes: set[str] = field(default_factory=set)
+    unread: dict[str, str] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     left: Sequence[Subagent] = ()
     refused: dict[str, str] = field(default_factory=dict)
+    ended: bool = False
 
     @property
     def over(self) -> bool:
@@ -151,24 +159,53 @@ class _Progress:
         return all(agent.id in self.refused for agent in self.left)
 
 
-async def _retire(cluster: Cluster, tree: Root, first: Freeze | None) -> int:
+async def _retire(cluster: Cluster, root: str, only: str, first: Freeze | None) -> int:
     if first is not None:
         await _set(cluster, first)
-        click.echo(f"Frozen: {escaped(tree.name)}")
+        click.echo(f"Frozen: {escaped(root)}")
     progress = _Progress()
     with suppress(TimeoutError):
         async with asyncio.timeout(GONE_WITHIN_SECONDS):
-            await _remove_all(cluster, tree, progress, FREEZES_WITHIN_SECONDS if first else 0.0)
-    return _told(tree, progress)
+            await _remove_everywhere(cluster, root, only, progress, FREEZES_WITHIN_SECONDS if first else 0.0)
+            progress.ended = True
+    proposed = await _proposed(cluster, root)
+    elsewhere = proposed - progress.homes
+    known = bool(progress.seen or proposed) or root in await cluster.ledgers.roots()
+    _tell(root, progress, elsewhere)
+    if progress.ended and not progress.seen:
+        _tell_of_none(root, progress, known=known, frozen=first is not None)
+    found = bool(progress.seen) or (known and not elsewhere)
+    return FINE if found and progress.ended and not progress.left and not progress.unread else FINDINGS
 
 
-async def _remove_all(cluster: Cluster, tree: Root, progress: _Progress, settles_in: float) -> None:
+async def _remove_everywhere(cluster: Cluster, root: str, only: str, progress: _Progress, settles_in: float) -> None:
+    """Where its subagents live may be known only once the last proposal was made."""
+    settled = asyncio.get_running_loop().time() + settles_in
+    while new := await _homes(cluster, root, only) - progress.homes:
+        progress.homes |= new
+        await _remove_all(cluster, root, progress, settled)
+
+
+async def _homes(cluster: Cluster, root: str, only: str) -> set[str]:
+    return {only} if only else {DEFAULT_HOME} | await _proposed(cluster, root)
+
+
+async def _proposed(cluster: Cluster, root: str) -> set[str]:
+    """The namespaces that proposals of this root are for."""
+    return {proposal.home for proposal in await cluster.proposals.of_root(_tree(root, DEFAULT_HOME))}
+
+
+def _tree(root: str, home: str) -> Root:
+    namespace, _, account = root.partition("/")
+    return Root(namespace, account, home)
+
+
+async def _remove_all(cluster: Cluster, root: str, progress: _Progress, settled: float) -> None:
     """Remove what there is until nothing is left; what may still be on its way is waited for."""
     loop = asyncio.get_running_loop()
-    settled = loop.time() + settles_in
     while True:
         all_made = loop.time() >= settled
-        progress.left = await cluster.agents.of_root(tree)
+        progress.left = await _standing(cluster, root, progress)
         if all_made and progress.over:
             return
         for agent in progress.left:
@@ -176,6 +213,17 @@ async def _remove_all(cluster: Cluster, tree: Root, progress: _Progress, settles
             if not agent.deleting and agent.id not in progress.refused:
                 await _remove(cluster, agent, progress)
         await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+
+async def _standing(cluster: Cluster, root: str, progress: _Progress) -> Sequence[Subagent]:
+    """Its subagents in all namespaces; one that is closed to this person hides nothing of the others."""
+    found: list[Subagent] = []
+    for home in sorted(progress.homes - progress.unread.keys()):
+        try:
+            found += await cluster.agents.of_root(_tree(root, home))
+        except Refused as error:
+            progress.unread[home] = f"{error.code}: {error.message}"
+    return found
 
 
 async def _remove(cluster: Cluster, agent: Subagent, progress: _Progress) -> None:
@@ -187,15 +235,28 @@ async def _remove(cluster: Cluster, agent: Subagent, progress: _Progress) -> Non
         progress.refused[agent.id] = f"{error.code}: {error.message}"
 
 
-def _told(tree: Root, progress: _Progress) -> int:
+def _tell(root: str, progress: _Progress, elsewhere: Iterable[str]) -> None:
     left = {agent.id: progress.refused.get(agent.id, "it was asked to go") for agent in progress.left}
     for id_ in sorted(progress.seen - left.keys()):
         click.echo(f"Gone: {escaped(id_)}")
     for id_, why in sorted(left.items()):
         complain(f"Not gone: {id_}: {why}")
-    if not progress.seen:
-        click.echo(f"{escaped(tree.name)} has no subagents in {escaped(tree.home)}.")
-    return FINDINGS if left else FINE
+    for home, why in sorted(progress.unread.items()):
+        complain(f"{why} So nobody looked for its subagents in {home}.")
+    for home in sorted(elsewhere):
+        complain(f"Not looked into: {home}, for which {root} has proposals, too.")
+    if not progress.ended:
+        complain(f"It was not over within {GONE_WITHIN_SECONDS:g} seconds; look again.")
+
+
+def _tell_of_none(root: str, progress: _Progress, *, known: bool, frozen: bool) -> None:
+    looked = ", ".join(sorted(progress.homes - progress.unread.keys()))
+    nowhere = f"no subagents in {looked}" if looked else "no subagents that you may see"
+    if known:
+        click.echo(escaped(f"{root} has {nowhere}."))
+    else:
+        all_the_same = " It is frozen all the same." if frozen else ""
+        complain(f"{root} is unknown: it has no proposal, no ledger and {nowhere}.{all_the_same}")
 
 
 async def _reset(cluster: Cluster, root: str, account: str, reason: str, *, counts: bool) -> int:

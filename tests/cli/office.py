@@ -14,7 +14,7 @@ from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.cli import COMMANDS, main
 from mcp_agentspawn.core.errors import AgentSpawnError
 from mcp_agentspawn.core.model import Approval, Proposal, Root
-from mcp_agentspawn.core.ports import Agents, Approvals, Clock, Proposals, Switchboard
+from mcp_agentspawn.core.ports import Agents, Approvals, Clock, Ledgers, Proposals, Switchboard
 from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
@@ -29,6 +29,7 @@ class Desk:
     """The cluster as one person reaches it."""
 
     proposals: Proposals
+    ledgers: Ledgers
     approvals: Approvals
     switchboard: Switchboard
     agents: Agents
@@ -62,7 +63,9 @@ class Office:
         if self.failing:
             raise self.failing
         world = self.world
-        yield Desk(world.proposals, world.approvals, world.switchboard, world.agents, world.clock, self.user)
+        yield Desk(
+            world.proposals, world.ledgers, world.approvals, world.switchboard, world.agents, world.clock, self.user
+        )
 
     def run(self, name: str, *arguments: str | Path) -> Result:
         """Call one of the commands."""

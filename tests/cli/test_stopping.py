@@ -1,6 +1,7 @@
 """People stop spawning, remove a tree and begin counts anew, each in their own name."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,8 @@ def stopping_root(at_work: Office, root: Root = ROOT) -> Freeze | None:
     return switches(at_work).stopping(root)
 
 
-def left(at_work: Office) -> list[str]:
-    return [agent.id for agent in asyncio.run(at_work.world.agents.of_root(ROOT))]
+def left(at_work: Office, root: Root = ROOT) -> list[str]:
+    return [agent.id for agent in asyncio.run(at_work.world.agents.of_root(root))]
 
 
 @pytest.mark.parametrize(
@@ -146,9 +147,64 @@ def test_a_tree_may_be_removed_and_stay_open() -> None:
 
 
 def test_a_root_without_subagents_is_fine_and_said() -> None:
-    result = office().run("retire-tree", "agents/orchestrator", "--keep-open", "--namespace", "team-b-subagents")
+    at_work = office()
+    at_work.propose()
 
-    assert (result.exit_code, result.output) == (0, "agents/orchestrator has no subagents in team-b-subagents.\n")
+    result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
+
+    assert (result.exit_code, result.output) == (0, "agents/orchestrator has no subagents in subagents.\n")
+
+
+ELSEWHERE = Root("agents", "orchestrator", "team-b-subagents")
+
+
+def spawned_elsewhere(at_work: Office) -> str:
+    """An agent that stands in another namespace than the usual one, and a proposal that says so."""
+    proposal = at_work.propose(purpose="Elsewhere")
+    at_work.tamper(proposal, home=ELSEWHERE.home)
+    at_work.world.agents.put(ELSEWHERE.home, json.loads(proposal.manifest))
+    return proposal.id
+
+
+def test_a_tree_is_found_in_every_namespace_that_its_proposals_are_for() -> None:
+    at_work = office()
+    spawned = [spawned_elsewhere(at_work), at_work.spawn()]
+
+    result = at_work.run("retire-tree", "agents/orchestrator", "--reason", "It went mad")
+
+    assert (result.exit_code, left(at_work), left(at_work, ELSEWHERE)) == (0, [], [])
+    assert all(f"Gone: {id_}" in result.output for id_ in spawned)
+
+
+def test_whoever_names_the_wrong_namespace_is_told_where_else_to_look() -> None:
+    at_work = office()
+    agent = spawned_elsewhere(at_work)
+
+    result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open", "--namespace", "subagents")
+
+    assert (result.exit_code, left(at_work, ELSEWHERE)) == (1, [agent])
+    assert "Not looked into: team-b-subagents" in result.stderr
+
+
+def test_a_root_that_nobody_knows_is_frozen_all_the_same_and_is_1() -> None:
+    at_work = office()
+    agent = at_work.spawn()
+
+    frozen = at_work.run("retire-tree", "agents/orchestrater", "--reason", "Mistyped")
+    open_ = at_work.run("retire-tree", "agents/orchestrater", "--keep-open")
+
+    assert (frozen.exit_code, open_.exit_code, left(at_work)) == (1, 1, [agent])
+    assert stopping_root(at_work, Root("agents", "orchestrater", "subagents")) is not None
+    assert all("agents/orchestrater is unknown" in result.stderr for result in (frozen, open_))
+    assert ["is frozen all the same" in result.stderr for result in (frozen, open_)] == [True, False]
+
+
+def test_a_root_that_has_a_ledger_and_nothing_else_is_known() -> None:
+    at_work = office()
+    proposal = at_work.propose()
+    asyncio.run(at_work.world.proposals.delete(proposal))
+
+    assert at_work.run("retire-tree", "agents/orchestrator", "--keep-open").exit_code == 0
 
 
 @dataclass
@@ -205,6 +261,48 @@ def test_one_that_does_not_go_is_waited_for_so_long_and_named(monkeypatch: pytes
 
     assert result.exit_code == 1
     assert result.stderr.startswith("Not gone: sub-a: ")
+
+
+@dataclass
+class Closed(Stubborn):
+    """One namespace is closed to this person."""
+
+    async def of_root(self, root: Root) -> Sequence[Subagent]:
+        if root.home == "subagents":
+            raise Refused("forbidden.rbac", "not yours")
+        return await super().of_root(root)
+
+
+def test_a_namespace_that_is_closed_to_a_person_hides_nothing_of_the_others_and_is_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agents = Closed({"sub-a": None})
+    at_work = with_agents(monkeypatch, agents)
+    at_work.tamper(at_work.propose(), home=ELSEWHERE.home)
+
+    result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
+
+    assert (result.exit_code, result.stdout, agents.standing) == (1, "Gone: sub-a\n", {})
+    assert result.stderr.startswith("forbidden.rbac: not yours")
+
+
+@dataclass
+class Slow(Stubborn):
+    """Nobody gets an answer in time."""
+
+    async def of_root(self, root: Root) -> Sequence[Subagent]:
+        await asyncio.Event().wait()
+        return await super().of_root(root)
+
+
+def test_a_tree_that_was_not_looked_at_in_time_is_not_taken_to_be_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stopping, "GONE_WITHIN_SECONDS", 0.05)
+    at_work = with_agents(monkeypatch, Slow({"sub-a": None}))
+    at_work.propose()
+
+    result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
+
+    assert (result.exit_code, result.stdout) == (1, "")
 
 
 @dataclass
