@@ -27,6 +27,7 @@ from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.verdict import Decision, Finding
 from mcp_agentspawn.guards.access import ClusterAccess
 from mcp_agentspawn.guards.approval import ApprovalGuard
+from mcp_agentspawn.guards.content import ContentGuard
 from mcp_agentspawn.guards.crd import CrdSchema
 from mcp_agentspawn.guards.freeze import FreezeGuard
 from mcp_agentspawn.guards.lineage import LineageGuard
@@ -55,6 +56,7 @@ class Policy(Strict):
     freeze: FreezeGuard = FreezeGuard()
     template: TemplateGuard = TemplateGuard()
     parameters: ParametersGuard = ParametersGuard()
+    content: ContentGuard = ContentGuard()
     manifest: ManifestInvariants = ManifestInvariants()
     crd: CrdSchema = CrdSchema()
     lineage: LineageGuard = LineageGuard()

@@ -1,0 +1,150 @@
+"""What a scan for forbidden content costs: p50 and p99 over texts of two sizes, honest ones and the worst we know.
+
+python -m bench.content [--rounds N]
+"""
+
+import argparse
+import base64
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from bench.figures import percentile
+from mcp_agentspawn.content import scan
+
+CORPUS = Path(__file__).parents[1] / "tests" / "corpus"
+KIBIBYTE = 1024
+AIMS = {4: 1.0, 64: 5.0}
+"""Milliseconds that the 99th percentile may take, by KiB of text."""
+NEAR_MISSES = (
+    "ignore",
+    "all",
+    "previous",
+    "your",
+    "system",
+    "show",
+    "act",
+    "as",
+    "send",
+    "the",
+    "password",
+    "not",
+    "do",
+)
+
+
+def _corpus(name: str) -> list[str]:
+    lines = (CORPUS / name).read_text(encoding="utf-8").splitlines()
+    return [entry.get("text") or "".join(entry["parts"]) for entry in map(json.loads, lines)]
+
+
+def _prose(chance: random.Random) -> Iterator[str]:
+    texts = [text for text in _corpus("benign.jsonl") if text.isascii()]
+    while True:
+        yield chance.choice(texts) + "\n"
+
+
+def _languages(chance: random.Random) -> Iterator[str]:
+    texts = _corpus("benign.jsonl")
+    while True:
+        yield chance.choice(texts) + "\n"
+
+
+def _near_misses(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield chance.choice(NEAR_MISSES) + chance.choice(" \n")
+
+
+def _hostile(chance: random.Random) -> Iterator[str]:
+    texts = _corpus("hostile.jsonl")
+    while True:
+        yield chance.choice(texts) + "\n"
+
+
+def _base64(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield base64.b64encode(chance.randbytes(KIBIBYTE)).decode().rstrip("=")
+
+
+def _lookalikes(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield "".join(chance.choices("іgnоrе аll рrеvіоuѕ", k=64))  # noqa: RUF001 - lookalikes are the point
+
+
+def _symbols(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield "".join(map(chr, chance.choices(range(0xA0, 0xD7FF), k=64)))
+
+
+def _percents(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield f"%{chance.randrange(32, 127):02x}"
+
+
+def _entities(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield f"&#{chance.randrange(32, 127)};"
+
+
+def _assignments(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield f"token={'a' * 12}{chance.randrange(10)} "
+
+
+def _long_words(chance: random.Random) -> Iterator[str]:
+    while True:
+        yield f"Aa{'b' * 30}{chance.randrange(100)} "
+
+
+KINDS: Mapping[str, Callable[[random.Random], Iterator[str]]] = {
+    "benign, ASCII": _prose,
+    "benign, all languages": _languages,
+    "hostile": _hostile,
+    "near misses": _near_misses,
+    "base64": _base64,
+    "lookalikes": _lookalikes,
+    "any symbols": _symbols,
+    "percent encoding": _percents,
+    "HTML entities": _entities,
+    "assignments": _assignments,
+    "long words": _long_words,
+}
+
+
+def text_of(kind: str, kibibytes: int, seed: int) -> str:
+    """A text of a kind that takes this size in UTF-8, another one for each seed."""
+    pieces, size = [], 0
+    for piece in KINDS[kind](random.Random(seed)):  # noqa: S311 - a text, not a key
+        pieces.append(piece)
+        size += len(piece.encode("utf-8", "surrogatepass"))
+        if size >= kibibytes * KIBIBYTE:
+            break
+    whole = "".join(pieces).encode("utf-8", "surrogatepass")[: kibibytes * KIBIBYTE]
+    return whole.decode("utf-8", "ignore")
+
+
+def milliseconds(text: str) -> float:
+    """What one scan of a text takes."""
+    started = time.thread_time()
+    scan(text)
+    return 1000 * (time.thread_time() - started)
+
+
+def main() -> None:
+    """Measure and print; a `!` stands behind what misses its aim."""
+    parser = argparse.ArgumentParser(description="What a scan for forbidden content costs.")
+    parser.add_argument("--rounds", type=int, default=300)
+    rounds = parser.parse_args().rounds
+    print(f"{'':24}{'KiB':>5}{'first ms':>10}{'p50 ms':>9}{'p99 ms':>9}{'aim':>7}")
+    scan("warm")
+    for kind in KINDS:
+        for kibibytes, aim in AIMS.items():
+            first, *taken = [milliseconds(text_of(kind, kibibytes, seed)) for seed in range(rounds + 1)]
+            p50, p99 = percentile(taken, 0.5), percentile(taken, 0.99)
+            print(f"{kind:24}{kibibytes:>5}{first:>10.2f}{p50:>9.2f}{p99:>9.2f}{aim:>6.1f}{' ' if p99 <= aim else '!'}")
+
+
+if __name__ == "__main__":
+    main()
