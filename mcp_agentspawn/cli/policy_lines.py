@@ -94,7 +94,7 @@ def _said(found: tuple[Key, Any]) -> tuple[str, Any]:
 
 
 def _shared(policy: Policy, key: Key) -> Key:
-    """The key whose value holds where this one is left out."""
+    """The key from whose value this one's follows where it is left out."""
     section = getattr(policy, key[0])
     shares = section.shares if isinstance(section, LedgerGuard) else {}
-    return (key[0], shares[key[1]]) if len(key) > 1 and key[1] in shares else key
+    return (key[0], shares[key[1]][0]) if len(key) > 1 and key[1] in shares else key

@@ -63,9 +63,9 @@ class Absent(Strict):
 class Given(Held):
     """The situation in which a step is judged; what is counted is the caller's, beside its own request.
 
-    `elsewhere` is held by the rest of its tree. `parent`: the caller is not the orchestrator but its subagent of this
-    request, which people have approved. `rights` are those of the orchestrator's virtual user. `minutes_later` is how
-    long after the proposal, and after what people decided, it is applied.
+    `elsewhere` is held by another subagent of its tree. `parent`: the caller is not the orchestrator but its subagent
+    of this request, which people have approved. `rights` are those of the orchestrator's virtual user.
+    `minutes_later` is how long after the proposal, and after what people decided, it is applied.
     """
 
     elsewhere: Held = Held()

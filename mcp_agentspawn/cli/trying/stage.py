@@ -120,9 +120,8 @@ def _take_away(world: MemoryWorld, absent: Absent) -> None:
 
 def _filled(ledger: Ledger, caller: Caller, given: Given, now: datetime) -> Ledger:
     """The ledger with what is given beside what it holds; how it came to that counts as no change."""
-    rest = "" if caller.agent else ANOTHER
     filled = _with(replace(ledger, changes=()), given, caller.agent, now)
-    return _with(filled, given.elsewhere, rest, now)
+    return _with(filled, given.elsewhere, ANOTHER, now)
 
 
 def _with(ledger: Ledger, held: Held, parent: str, now: datetime) -> Ledger:
