@@ -118,6 +118,13 @@ async def test_whoever_switches_after_another_says_so(everyone: Everybody) -> No
     await everyone.frida.delete(stored)
 
 
+@pytest.mark.parametrize("lasting", SHIPPED, ids=lambda manifest: manifest["metadata"]["name"])
+async def test_nobody_says_that_another_left_it_as_it_is(everyone: Everybody, lasting: Manifest) -> None:
+    answer = await everyone.frida.patch(lasting, {"spec": {"by": "alice", "reason": "All is well."}})
+
+    assert answer.policy == PEOPLE
+
+
 @pytest.mark.parametrize("user", ["root", "system:admin"])
 async def test_an_administrator_is_a_person(everyone: Everybody, user: str) -> None:
     administrator = everyone.cluster.person(user, MASTERS)
