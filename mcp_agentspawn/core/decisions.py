@@ -23,3 +23,8 @@ def counted(proposal: Proposal, decisions: Iterable[Approval]) -> Sequence[Appro
 def approvers(decisions: Iterable[Approval]) -> frozenset[str]:
     """The different people among those who approved."""
     return frozenset(approval.decider for approval in decisions if approval.decision == "approve")
+
+
+def is_denied(decisions: Iterable[Approval]) -> bool:
+    """Whether one of them is a denial: one is enough."""
+    return any(approval.decision == "deny" for approval in decisions)

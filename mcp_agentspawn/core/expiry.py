@@ -19,6 +19,9 @@ ABANDONED_AFTER = timedelta(seconds=90)
 KEPT_FOR = timedelta(hours=24)
 """How long a proposal that has come to its end can still be looked at, and how long a person's word is kept."""
 
+UNUSED_KEPT_FOR = timedelta(minutes=15)
+"""How long one that was given up before it became an agent can be: whoever proposes and withdraws leaves few."""
+
 Verb = Literal["mark", "expire", "remove", "orphan", "release", "fence", "lapse", "close", "retire", "forget", "clear"]
 
 
@@ -98,8 +101,14 @@ def _about_proposal(now: datetime, seen: Seen, proposal: Proposal) -> Action | N
         return Action("retire", proposal.id)
     if seen.ledger.is_open(proposal.id):
         return Action("close", proposal.id)
-    ended = max(proposal.expires_at, proposal.created_at or proposal.expires_at)
-    return Action("forget", proposal.id) if ended + KEPT_FOR <= now else None
+    return Action("forget", proposal.id) if _kept_until(seen, proposal) <= now else None
+
+
+def _kept_until(seen: Seen, proposal: Proposal) -> datetime:
+    began = proposal.created_at or proposal.expires_at
+    if proposal.phase == "lapsed" and proposal.id not in seen.ledger.used:
+        return began + UNUSED_KEPT_FOR
+    return max(proposal.expires_at, began) + KEPT_FOR
 
 
 def _is_left_alone(now: datetime, seen: Seen, proposal: Proposal) -> bool:

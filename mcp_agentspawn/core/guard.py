@@ -87,10 +87,10 @@ SharedCeiling = Annotated[int | None, BeforeValidator(_said), Field(ge=0, le=10_
 class LedgerGuard(Guard):
     """Judges what a root holds and has used; asked once while looking, and again inside the compare-and-swap.
 
-    `shares` names the ceilings that are another one's where they are left out.
+    `shares` says of ceilings that may be left out which other one they are then, and how many times.
     """
 
-    shares: ClassVar[Mapping[str, str]] = {}
+    shares: ClassVar[Mapping[str, tuple[str, int]]] = {}
 
     def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:
         """Say whether the ledger has room for this step."""
@@ -98,13 +98,15 @@ class LedgerGuard(Guard):
 
     def ceiling(self, name: str) -> int:
         """The most that is allowed under this name."""
-        most = getattr(self, name)
-        return int(getattr(self, self.shares[name]) if most is None else most)
+        if (most := getattr(self, name)) is None:
+            other, times = self.shares[name]
+            return int(times * getattr(self, other))
+        return int(most)
 
     def passed(self, held: Mapping[str, int]) -> Sequence[str]:
         """The names of the ceilings that are reached; one that was left out is not named beside the other."""
         reached = [name for name, count in held.items() if count >= self.ceiling(name)]
-        return [name for name in reached if getattr(self, name) is not None or self.shares[name] not in reached]
+        return [name for name in reached if getattr(self, name) is not None or self.shares[name][0] not in reached]
 
     async def look(self, step: Step, caller: Caller, facts: Facts) -> Verdict:
         """Judge the ledger as last seen, but never refuse because of an old copy."""
@@ -112,6 +114,12 @@ class LedgerGuard(Guard):
         if isinstance(verdict, Allow):
             return verdict
         return self.judge(step, caller, await facts.ledger(caller, fresh=True), facts.now)
+
+
+def held_of_tree(caller: Caller, by_caller: Mapping[str, int], share_of_root: int) -> int:
+    """How much of a tree's ceiling counts as held for this caller: its subagents leave the root its own share."""
+    held = sum(by_caller.values())
+    return held if not caller.agent else held - by_caller.get("", 0) + share_of_root
 
 
 async def decide(questions: Mapping[str, Question], *, everyone: bool = False) -> Decision:

@@ -89,6 +89,11 @@ class Ledger:
         """Whether this proposal may still be applied."""
         return any(entry.proposal == proposal for entry in self.open.values())
 
+    def parents(self) -> Mapping[str, str]:
+        """The parent of every open proposal and of every agent that holds a place, by id."""
+        opened = {entry.proposal: entry.parent for entry in self.open.values()}
+        return opened | {id_: live.parent for id_, live in self.live.items()}
+
     def pruned(self, now: datetime, since: datetime | None = None) -> "Ledger":
         """Without what no longer counts: expired proposals, uses older than a day, changes older than a minute.
 

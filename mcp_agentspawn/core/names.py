@@ -35,7 +35,7 @@ SPAWN_TOOLS = (
     "retire_subagent",
     "search_agents_agentregistry",
 )
-MAKING_TOOLS = frozenset({"apply_subagent", "propose_subagent"})
+MAKING_TOOLS = ("apply_subagent", "propose_subagent")
 """Whoever offers one of these makes agents, by whatever name it goes."""
 CREDENTIAL_HEADER = "X-Agentspawn-Token"
 MOST_DEPTH = 2

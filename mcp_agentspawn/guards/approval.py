@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from mcp_agentspawn.core.decisions import approvers, counted
+from mcp_agentspawn.core.decisions import approvers, counted, is_denied
 from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered
 from mcp_agentspawn.core.model import Proposal, Request, Risk
@@ -39,7 +39,7 @@ class ApprovalGuard(ManifestGuard):
             return Allow()
         stored = rendered.proposal
         decisions = counted(stored, await facts.approvals(stored.id)) if stored else ()
-        if any(approval.decision == "deny" for approval in decisions):
+        if is_denied(decisions):
             return Deny((Reason("approval.denied", "A person has decided against this subagent."),))
         given = len(approvers(decisions))
         if given >= needed:

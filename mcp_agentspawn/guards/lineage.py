@@ -63,10 +63,15 @@ def _spawning(rendered: Rendered, offered: Mapping[str, Iterable[str]]) -> Itera
         if selection.server == SPAWN_SERVER:
             proper = rendered.grant.depth > 0 and set(selection.tools) == set(SPAWN_TOOLS)
         else:
-            proper = MAKING_TOOLS.isdisjoint((*selection.tools, *offered.get(selection.server, ())))
+            proper = not any(map(_makes, (*selection.tools, *offered.get(selection.server, ()))))
         if not proper:
             message = f"The server {selection.server[:64]} makes agents: only depth gives its tools."
             yield Reason("lineage.spawn_tool", message, "tools")
+
+
+def _makes(tool: str) -> bool:
+    """Whether this is a tool that makes agents; gateways put a prefix before the names of others' tools."""
+    return tool.lower().replace("-", "_").endswith(MAKING_TOOLS)
 
 
 def _parent(rendered: Rendered, ancestors: Sequence[Ancestor], ledger: Ledger, now: datetime) -> Iterator[Reason]:

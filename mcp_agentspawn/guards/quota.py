@@ -1,12 +1,13 @@
 """Open proposals, live per parent and per root, and spawned in 24 hours per root: is there room?"""
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field
 
-from mcp_agentspawn.core.guard import LedgerGuard, SharedCeiling, Step, verdict_of
+from mcp_agentspawn.core.guard import LedgerGuard, SharedCeiling, Step, held_of_tree, verdict_of
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.verdict import Reason, Verdict
@@ -15,13 +16,14 @@ from mcp_agentspawn.core.verdict import Reason, Verdict
 class Quota(LedgerGuard):
     """Ceilings; 0 allows none. A proposal takes an open place, an apply takes a live and a daily one.
 
-    `open_proposals` are those of one caller, `open_per_root` (`None`: as many) those of all its subagents with it.
-    What is said of a parent holds for the root itself, too; `spawned_per_parent_per_day` of `None` is the root's.
+    `open_proposals` are those of one caller, `open_per_root` (`None`: twice as many) those of a root with all its
+    subagents, of which the root keeps its own share. What is said of a parent holds for the root itself, too;
+    `spawned_per_parent_per_day` of `None` is the root's.
     """
 
-    shares: ClassVar[Mapping[str, str]] = {
-        "open_per_root": "open_proposals",
-        "spawned_per_parent_per_day": "spawned_per_root_per_day",
+    shares: ClassVar[Mapping[str, tuple[str, int]]] = {
+        "open_per_root": ("open_proposals", 2),
+        "spawned_per_parent_per_day": ("spawned_per_root_per_day", 1),
     }
 
     open_proposals: int = Field(default=5, ge=0, le=1_000)
@@ -33,10 +35,15 @@ class Quota(LedgerGuard):
 
     def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:  # noqa: ARG002 - pruned
         """Deny for every ceiling that this step would pass."""
-        held = _open(caller, ledger) if step == "propose" else _live(caller, ledger)
+        held = self._open(caller, ledger) if step == "propose" else _live(caller, ledger)
         return verdict_of(
             [Reason(f"quota.{name}", f"{self.ceiling(name)} {MEANING[name]}") for name in self.passed(held)]
         )
+
+    def _open(self, caller: Caller, ledger: Ledger) -> Mapping[str, int]:
+        by_caller = Counter(entry.parent for entry in ledger.open.values())
+        held = held_of_tree(caller, by_caller, self.open_proposals)
+        return {"open_proposals": by_caller[caller.agent], "open_per_root": held}
 
 
 MEANING = {
@@ -47,11 +54,6 @@ MEANING = {
     "spawned_per_parent_per_day": "spawns of one parent in 24 hours are allowed.",
     "spawned_per_root_per_day": "spawns in 24 hours are allowed.",
 }
-
-
-def _open(caller: Caller, ledger: Ledger) -> Mapping[str, int]:
-    own = sum(entry.parent == caller.agent for entry in ledger.open.values())
-    return {"open_proposals": own, "open_per_root": len(ledger.open)}
 
 
 def _live(caller: Caller, ledger: Ledger) -> Mapping[str, int]:

@@ -1,10 +1,8 @@
 """Look at what a caller has and may do: what is below it and its templates, never anyone else's."""
 
 import asyncio
-from collections.abc import Container
 
-from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Request
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Request
 from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Reason
@@ -23,23 +21,19 @@ async def list_subagents(services: Services, caller: Caller) -> Listing | Refusa
     policy = services.rules.current().policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "list_subagents", (NO_POLICY,))
-    agents, proposals, ledger = await asyncio.gather(
-        services.agents.of_root(caller.root),
-        services.proposals.of_root(caller.root),
-        services.facts().ledger(caller, fresh=True),
+    agents, ledger = await asyncio.gather(
+        services.agents.of_root(caller.root), services.facts().ledger(caller, fresh=True)
     )
     standing = {agent.id: agent for agent in agents}
-    own = below(caller, {proposal.id: proposal.parent for proposal in proposals})
+    # Each is read by itself: of those that came to their end there may be many more than of those that are looked for.
+    ids = below(caller, {agent.id: agent.parent for agent in agents} | dict(ledger.parents()))
+    found = await asyncio.gather(*(services.proposals.get(id_) for id_ in sorted(ids)))
     entries = [
         Entry(**entry(proposal, standing.get(proposal.id), ledger))
-        for proposal in sorted(proposals, key=lambda proposal: proposal.id)
-        if proposal.id in own and _is_current(proposal, standing, ledger)
+        for proposal in found
+        if proposal is not None and proposal.root == caller.root.name
     ]
     return Listing(subagents=tuple(entries), allowance=allowance(policy, caller, ledger))
-
-
-def _is_current(proposal: Proposal, standing: Container[str], ledger: Ledger) -> bool:
-    return proposal.id in standing or proposal.id in ledger.live or ledger.is_open(proposal.id)
 
 
 async def get_subagent(services: Services, caller: Caller, agent: str) -> Found | Refusal:

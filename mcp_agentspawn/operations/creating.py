@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
@@ -42,7 +42,7 @@ class Case:
     policy: Policy
     proposal: Proposal
     nonce: str
-    token: str
+    token: str = field(repr=False)
     now: datetime
     since: datetime | None
     approved_by: Sequence[str] = ()

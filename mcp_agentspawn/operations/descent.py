@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
-from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Root, Subagent
+from mcp_agentspawn.core.model import Caller, Proposal, Root, Subagent
 from mcp_agentspawn.core.names import MOST_DEPTH
 from mcp_agentspawn.operations.services import Services
 
@@ -56,7 +56,6 @@ def below(caller: Caller, parents: Mapping[str, str]) -> frozenset[str]:
 
 async def children(services: Services, root: Root, parents: Collection[str]) -> Sequence[str]:
     """The ids of those that have one of these parents and have not come to their end, fresh."""
-    agents, proposals = await asyncio.gather(services.agents.of_root(root), services.proposals.of_root(root))
-    found = {agent.id for agent in agents if agent.parent in parents}
-    found |= {stored.id for stored in proposals if stored.parent in parents and stored.phase not in FINAL_PHASES}
-    return sorted(found)
+    agents, ledger = await asyncio.gather(services.agents.of_root(root), services.ledgers.look(root.name, fresh=True))
+    known = {agent.id: agent.parent for agent in agents} | dict(ledger.parents())
+    return sorted(id_ for id_, parent in known.items() if parent in parents)

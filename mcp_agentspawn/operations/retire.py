@@ -7,10 +7,12 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from mcp_agentspawn.core.decisions import counted, is_denied
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Upstream
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations import places
@@ -26,6 +28,7 @@ MOST_REASON_CHARACTERS = 200
 AGAIN = "It is on its way out and still counts. Call retire_subagent again in a few seconds."
 
 UNKNOWN = Reason("agent.unknown", "You have no such subagent.", "agent")
+DENIED = Reason("approval.denied", "A person decided against it: it stays in sight until it expires.", "agent")
 UNANSWERED = Reason("agent.unanswered", "What became of something below it is not known.", "agent")
 
 
@@ -112,6 +115,8 @@ async def _one(errand: Errand, found: Member) -> Retired | Refusal:
 
 async def _withdraw(errand: Errand, stored: Proposal) -> Retired | Refusal:
     services, caller = errand.services, errand.caller
+    if PEOPLE[stored.risk] and is_denied(counted(stored, await services.approvals.of(stored.id))):
+        return await refuse(services, caller, "retire_subagent", (DENIED,), subject=stored.id)
     head = await services.audit.write(_record("retire.intent", errand, stored.id))
     try:
         await services.proposals.mark(stored, "lapsed", reason=_shown(errand.reason) or "withdrawn")

@@ -1,8 +1,10 @@
 """How stored things look in an answer."""
 
 import json
+from collections import Counter
 from typing import Any
 
+from mcp_agentspawn.core.guard import LedgerGuard, held_of_tree
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Phase, Proposal, Subagent
 from mcp_agentspawn.core.moments import to_the_second
@@ -107,22 +109,25 @@ def entry(proposal: Proposal, agent: Subagent | None, ledger: Ledger) -> dict[st
 
 def allowance(policy: Policy, caller: Caller, ledger: Ledger) -> Allowance:
     """What is left of the caller's limits; `ledger` is pruned to now."""
-    changes = sum(change.caller == caller.agent for change in ledger.changes)
-    own = sum(live.parent == caller.agent for live in ledger.live.values())
-    opened = sum(entry.parent == caller.agent for entry in ledger.open.values())
-    spawned = sum(use.parent == caller.agent for use in ledger.used.values())
-    quota, rate = policy.quota.ceiling, policy.rate.ceiling
-    made = len(ledger.changes)
+    changes, opened = (
+        Counter(change.caller for change in ledger.changes),
+        Counter(entry.parent for entry in ledger.open.values()),
+    )
+    live, spawned = (
+        Counter(one.parent for one in ledger.live.values()),
+        Counter(use.parent for use in ledger.used.values()),
+    )
+    quota, rate, me = policy.quota, policy.rate, caller.agent
+    made = held_of_tree(caller, changes, rate.changes_per_minute)
+    waiting = held_of_tree(caller, opened, quota.open_proposals)
     return Allowance(
-        changes_this_minute=_left((rate("changes_per_minute"), changes), (rate("changes_per_minute_per_root"), made)),
-        open_proposals=_left((quota("open_proposals"), opened), (quota("open_per_root"), len(ledger.open))),
-        live_subagents=_left((quota("live_per_parent"), own), (quota("live_per_root"), len(ledger.live))),
-        spawns_today=_left(
-            (quota("spawned_per_parent_per_day"), spawned), (quota("spawned_per_root_per_day"), len(ledger.used))
-        ),
+        changes_this_minute=_left(rate, changes_per_minute=changes[me], changes_per_minute_per_root=made),
+        open_proposals=_left(quota, open_proposals=opened[me], open_per_root=waiting),
+        live_subagents=_left(quota, live_per_parent=live[me], live_per_root=len(ledger.live)),
+        spawns_today=_left(quota, spawned_per_parent_per_day=spawned[me], spawned_per_root_per_day=len(ledger.used)),
     )
 
 
-def _left(*ceilings: tuple[int, int]) -> int:
-    """What the tightest of these ceilings leaves, each with what is held of it."""
-    return max(0, min(most - held for most, held in ceilings))
+def _left(guard: LedgerGuard, **held: int) -> int:
+    """What the tightest of these ceilings leaves."""
+    return max(0, min(guard.ceiling(name) - count for name, count in held.items()))

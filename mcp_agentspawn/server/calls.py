@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.ports import Record
-from mcp_agentspawn.operations.answers import Answer, Refusal
+from mcp_agentspawn.operations.answers import Answer, Pending, Refusal
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.server.identity import ANONYMOUS, Stranger, Who
 from mcp_agentspawn.server.results import complaints, failure, frames, is_known, refusal
@@ -112,7 +112,7 @@ class Calls:
         if self.refusals.is_empty(bucket):
             return self._unheard(SLOWED)
         answer = await self._heard(tool, who, raw)
-        if answer.outcome in REFUSED_FOR_GOOD:
+        if answer.outcome in REFUSED_FOR_GOOD or isinstance(answer, Pending):
             self.refusals.take(bucket)
         return answer
 
@@ -158,8 +158,8 @@ class Calls:
 
 
 def name_of(who: Who) -> str:
-    """Who it is, for counting."""
-    return who.name if isinstance(who, Stranger) else f"{who.root.name} {who.agent}"
+    """Who it is, for counting; all strangers count as one, or each new account would be heard anew."""
+    return "a stranger" if isinstance(who, Stranger) else f"{who.root.name} {who.agent}"
 
 
 def _report(tool: Tool, caller: Caller, error: Exception) -> None:

@@ -3,7 +3,16 @@ from datetime import timedelta
 
 import pytest
 
-from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR, Action, Seen, outdated, plan, worn_out
+from mcp_agentspawn.core.expiry import (
+    ABANDONED_AFTER,
+    KEPT_FOR,
+    UNUSED_KEPT_FOR,
+    Action,
+    Seen,
+    outdated,
+    plan,
+    worn_out,
+)
 from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
 from mcp_agentspawn.core.model import Approval, Grant, Phase, Proposal, Request, Subagent
 from mcp_agentspawn.core.switches import Reset
@@ -102,9 +111,17 @@ def test_a_proposal_whose_agent_is_gone_and_whose_slot_is_free_is_retired() -> N
 @pytest.mark.parametrize("phase", ["lapsed", "retired"])
 def test_what_has_ended_is_kept_for_a_day(phase: Phase) -> None:
     ended = timedelta(minutes=15)
+    spent = replace(HELD, live={})
 
-    assert due(seen(EMPTY, stored=proposal(phase)), ended + KEPT_FOR - timedelta(seconds=1)) == []
-    assert due(seen(EMPTY, stored=proposal(phase)), ended + KEPT_FOR) == [Action("forget", "sub-a")]
+    assert due(seen(spent, stored=proposal(phase)), ended + KEPT_FOR - timedelta(seconds=1)) == []
+    assert due(seen(spent, stored=proposal(phase)), ended + KEPT_FOR) == [Action("forget", "sub-a")]
+
+
+def test_what_was_given_up_unused_is_soon_forgotten() -> None:
+    """Whoever proposes and withdraws, again and again, leaves few behind."""
+    assert due(seen(EMPTY, stored=proposal("lapsed")), UNUSED_KEPT_FOR - timedelta(seconds=1)) == []
+    assert due(seen(EMPTY, stored=proposal("lapsed")), UNUSED_KEPT_FOR) == [Action("forget", "sub-a")]
+    assert due(seen(EMPTY, stored=proposal("retired")), UNUSED_KEPT_FOR) == []
 
 
 def test_the_place_of_a_withdrawn_proposal_is_closed() -> None:

@@ -186,9 +186,11 @@ async def test_spawn_tools_come_with_depth_and_all_together() -> None:
 
 async def test_a_spawn_tool_is_not_held_through_another_servers_name_for_it() -> None:
     offered = {"web-search": frozenset({"search", "apply_subagent"})}
+    behind_a_gateway = {"web-search": frozenset({"search", "agentspawn__Propose-Subagent"})}
 
     assert await of_root(agent={"tools": (ToolSelection("k8s", ("propose_subagent",)),)}) == ["lineage.spawn_tool"]
     assert await of_root(seen=FixedFacts(present_tools=offered)) == ["lineage.spawn_tool"]
+    assert await of_root(seen=FixedFacts(present_tools=behind_a_gateway)) == ["lineage.spawn_tool"]
 
 
 async def test_a_recreated_service_account_waits_for_a_person() -> None:

@@ -1,12 +1,13 @@
 import pytest
 from pydantic import ValidationError
 
-from mcp_agentspawn.core.ledger import Ledger
+from mcp_agentspawn.core.ledger import Ledger, Open
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.guards.quota import Quota
 from tests.builders import CALLER, NOON, ROOT
 from tests.guards.cases import codes, ledger
 
+NESTED = Caller(ROOT, "sub-a")
 GUARD = Quota(open_proposals=2, live_per_parent=3, live_per_root=4, spawned_per_root_per_day=5)
 
 
@@ -44,18 +45,30 @@ def test_a_ceiling_may_be_left_out_and_can_not_be_nothing(name: str) -> None:
         Quota.model_validate({name: None})
 
 
+def opened(*parents: str) -> Ledger:
+    waiting = {f"sha256:{n}": Open(f"sub-o{n}", NOON, parent) for n, parent in enumerate(parents)}
+    return Ledger(ROOT.name, open=waiting)
+
+
 def test_a_ceiling_that_is_left_out_is_the_one_that_it_shares() -> None:
-    nested = Caller(ROOT, "sub-a")
+    assert codes(GUARD.judge("propose", NESTED, opened("sub-b"), NOON)) == []
+    assert codes(GUARD.judge("propose", NESTED, opened("sub-b", "sub-b"), NOON)) == ["quota.open_per_root"]
+    assert codes(GUARD.judge("apply", NESTED, ledger(used=5), NOON)) == ["quota.spawned_per_root_per_day"]
 
-    assert codes(GUARD.judge("propose", nested, ledger(opened=2), NOON)) == ["quota.open_per_root"]
-    assert codes(GUARD.judge("apply", nested, ledger(used=5), NOON)) == ["quota.spawned_per_root_per_day"]
+
+def test_subagents_leave_the_root_its_own_share_of_open_proposals() -> None:
+    wide = Quota(open_proposals=2, open_per_root=3)
+
+    assert codes(wide.judge("propose", Caller(ROOT, "sub-b"), opened("sub-a"), NOON)) == ["quota.open_per_root"]
+    assert codes(wide.judge("propose", CALLER, opened("sub-a"), NOON)) == []
+    assert codes(wide.judge("propose", CALLER, opened("sub-a", "", ""), NOON)) == [
+        "quota.open_proposals",
+        "quota.open_per_root",
+    ]
 
 
-def test_each_caller_of_a_tree_has_ceilings_of_its_own_within_those_of_the_tree() -> None:
-    nested = Caller(ROOT, "sub-a")
-    wide = Quota(open_proposals=2, open_per_root=3, spawned_per_parent_per_day=2, spawned_per_root_per_day=3)
+def test_each_parent_has_ceilings_of_its_own_within_those_of_the_tree() -> None:
+    wide = Quota(spawned_per_parent_per_day=2, spawned_per_root_per_day=3)
 
-    assert codes(wide.judge("propose", nested, ledger(opened=2), NOON)) == []
-    assert codes(wide.judge("propose", nested, ledger(opened=3), NOON)) == ["quota.open_per_root"]
-    assert codes(wide.judge("apply", nested, ledger(used=2), NOON)) == []
+    assert codes(wide.judge("apply", NESTED, ledger(used=2), NOON)) == []
     assert codes(wide.judge("apply", CALLER, ledger(used=2), NOON)) == ["quota.spawned_per_parent_per_day"]

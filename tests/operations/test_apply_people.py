@@ -13,6 +13,7 @@ from mcp_agentspawn.operations import apply as applying
 from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
+from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, Bench, ask, bench, template
 
 
@@ -116,6 +117,23 @@ async def test_a_denial_is_final() -> None:
 
     assert [reason.code for reason in answer.reasons] == ["approval.denied"]
     assert answer.outcome == "denied"
+
+
+async def test_a_denied_proposal_stays_in_sight_so_that_the_same_is_not_asked_again() -> None:
+    setup = asking()
+    made = await proposal(setup)
+    await decide(setup, made, decision="deny")
+    refused = await retire(setup.services, CALLER, made.proposal)
+
+    assert [reason.code for reason in refused.reasons] == ["approval.denied"]
+    assert (await proposal(setup)).proposal == made.proposal
+
+
+async def test_a_proposal_that_nobody_denied_can_be_withdrawn() -> None:
+    setup = asking()
+    made = await proposal(setup)
+
+    assert (await retire(setup.services, CALLER, made.proposal)).outcome == "allowed"
 
 
 async def test_a_decision_that_comes_while_it_is_waited_for_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The credential of a subagent with depth left: when it is made, and that a broken attempt loses none."""
 
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from mcp_agentspawn.core.errors import Refused, Unavailable
 from mcp_agentspawn.core.ledger import Live
 from mcp_agentspawn.core.model import Approval
 from mcp_agentspawn.core.names import SPAWN_TOOLS, credential_secret
+from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
 from mcp_agentspawn.operations.apply import apply
-from mcp_agentspawn.operations.creating import MOST_CREDENTIALS
+from mcp_agentspawn.operations.creating import MOST_CREDENTIALS, new_case
 from mcp_agentspawn.operations.propose import propose
 from tests.builders import CALLER, ROOT, Bench, ask, bench, template
 from tests.operations.doubles import failing
@@ -54,6 +56,15 @@ async def test_an_agent_with_depth_left_has_a_credential_of_which_the_ledger_hol
     assert token.startswith(f"agentspawn/agents/orchestrator/{made.proposal}/")
     assert (await held(setup, made)).credentials == (sha256(token.encode()).hexdigest(),)
     assert token not in repr(setup.audit.records)
+
+
+def test_an_attempt_does_not_show_the_credential_it_holds() -> None:
+    setup = bench()
+    proposal: Any = SimpleNamespace(id="sub-a", grant=SimpleNamespace(depth=1))
+    case = new_case(setup.services, CALLER, Policy(), proposal, setup.clock.now(), None)
+
+    assert case.token
+    assert case.token not in repr(case)
 
 
 async def test_its_spawn_tools_come_with_the_header_that_carries_the_credential() -> None:

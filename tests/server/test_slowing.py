@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from mcp_agentspawn.core.model import Caller
-from mcp_agentspawn.operations.answers import Refusal
+from mcp_agentspawn.core.verdict import Reason
+from mcp_agentspawn.operations.answers import Pending, Refusal
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.server.calls import Calls
 from mcp_agentspawn.server.results import refusal
@@ -56,6 +57,18 @@ async def test_a_stale_answer_slows_down_as_a_denial_does() -> None:
         answers = [await call(edge, "stale") for _ in range(61)]
 
     assert [codes(answer) for answer in answers[59:]] == [["proposal.lapsed"], ["rate.refusals"]]
+
+
+async def test_asking_again_and_again_whether_a_person_has_decided_is_slowed_down() -> None:
+    async def held(services: Services, caller: Caller) -> Pending:
+        reasons = (Reason("approval.waiting", "1 person must approve."),)
+        fields: Any = {"proposal": "sub-a", "digest": "", "risk": "medium", "phase": "proposed"}
+        return Pending(outcome="pending_approval", reasons=reasons, proposal_expires_at="", **fields)
+
+    async with serving([probe(held)]) as edge:
+        answers = [await call(edge, "held") for _ in range(61)]
+
+    assert [codes(answer) for answer in answers[59:]] == [["approval.waiting"], ["rate.refusals"]]
 
 
 async def test_refusals_at_the_same_moment_get_hardly_past_the_bucket() -> None:
@@ -122,6 +135,15 @@ async def test_an_account_that_is_no_root_is_in_the_audit_but_can_not_fill_it() 
     assert len(records) == 60
     assert {(record.event, record.root, record.caller) for record in records} == {("refused", "", "agents/somebody")}
     assert {record.reasons for record in records} == {("identity.unknown_root",)}
+
+
+async def test_many_accounts_that_are_no_roots_fill_it_no_more_than_one() -> None:
+    async with serving() as edge:
+        tokens = [edge.bench.world.tokens.issue("agents", f"somebody-{number}") for number in range(70)]
+        for token in tokens:
+            await post(edge, a_call("list_templates"), x_agentspawn_token=token)
+
+    assert len(edge.bench.audit.records) == 60
 
 
 async def test_a_call_without_a_credential_is_counted_but_fills_no_disk() -> None:
