@@ -1,7 +1,7 @@
 """`agentspawn proposals`, `show`, `approve` and `deny`: what subagents are asked for, and people's word on them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -11,12 +11,13 @@ from pydantic import BaseModel
 
 from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.cli import FINDINGS
+from mcp_agentspawn.cli.agreeing import caller_of, disagreement
 from mcp_agentspawn.cli.escaping import block, escaped
 from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, moment, reason_option
 from mcp_agentspawn.cli.showing import Shown, lines
 from mcp_agentspawn.cli.standing import broken, state_of, tally
 from mcp_agentspawn.core.decisions import counted
-from mcp_agentspawn.core.model import Approval, Proposal, Root
+from mcp_agentspawn.core.model import Approval, Proposal
 from mcp_agentspawn.core.names import MOST_DEPTH, SYSTEM_NAMESPACE
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
@@ -99,18 +100,25 @@ def _print_short(proposal: Proposal, decisions: Sequence[Approval], now: datetim
 
 
 async def _show(cluster: Cluster, id_: str, rules: Rules) -> int:
-    proposal = await _whole(cluster, id_)
+    proposal = await _whole(cluster, id_, rules.templates)
     if proposal is None:
         return FINDINGS
-    template = rules.templates.get(proposal.request.template)
-    namespace, _, account = proposal.root.partition("/")
+    ancestors = await _ancestors(cluster, proposal)
+    for above in ancestors:
+        strange = "" if above.root == proposal.root else "it is another root's"
+        if problem := strange or _tampering(above, rules.templates):
+            complain(f"DO NOT APPROVE {id_}: {above.id} above it is not what it should be: {problem}.")
+            return FINDINGS
+    policy = rules.policy_for(caller_of(proposal).root)
     shown = Shown(
         proposal=proposal,
-        ancestors=await _ancestors(cluster, proposal),
+        ancestors=ancestors,
         decisions=await cluster.approvals.of(id_),
-        template=template if template and template.hash == proposal.template_hash else None,
-        policy=rules.policy_for(Root(namespace, account, proposal.home)),
+        template=_rendered_one(proposal, rules.templates),
+        policy=policy if policy and policy.hash == proposal.rests_on.policy else None,
         now=cluster.clock.now(),
+        other_template=proposal.request.template in rules.templates,
+        other_policy=policy is not None,
     )
     for line in lines(shown):
         click.echo(line)
@@ -118,7 +126,7 @@ async def _show(cluster: Cluster, id_: str, rules: Rules) -> int:
 
 
 async def _decide(cluster: Cluster, id_: str, decision: Decision, digest: str, reason: str) -> int:
-    proposal = await _whole(cluster, id_)
+    proposal = await _whole(cluster, id_, {})
     if proposal is None:
         return FINDINGS
     if digest and digest != proposal.digest:
@@ -146,16 +154,26 @@ def _say(proposal: Proposal, what: str, me: str, decisions: Sequence[Approval]) 
     return FINE
 
 
-async def _whole(cluster: Cluster, id_: str) -> Proposal | None:
-    """The proposal, if its digest is that of its bytes; otherwise says loudly that it is not."""
+async def _whole(cluster: Cluster, id_: str, templates: Mapping[str, Template]) -> Proposal | None:
+    """The proposal, if all that it says is what its digest is over; otherwise says loudly that it is not."""
     proposal = await cluster.proposals.get(id_)
     if proposal is None:
         complain(f"There is no proposal {id_}.")
         return None
-    if problem := broken(proposal):
+    if problem := _tampering(proposal, templates):
         complain(f"DO NOT APPROVE {id_}: it was tampered with: {problem}.")
         return None
     return proposal
+
+
+def _tampering(proposal: Proposal, templates: Mapping[str, Template]) -> str:
+    return broken(proposal) or disagreement(proposal, _rendered_one(proposal, templates))
+
+
+def _rendered_one(proposal: Proposal, templates: Mapping[str, Template]) -> Template | None:
+    """The very version that was rendered, where it is among these."""
+    template = templates.get(proposal.request.template)
+    return template if template and template.hash == proposal.template_hash else None
 
 
 async def _ancestors(cluster: Cluster, proposal: Proposal) -> Sequence[Proposal]:

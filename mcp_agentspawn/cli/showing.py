@@ -13,9 +13,9 @@ from mcp_agentspawn.cli.people import moment
 from mcp_agentspawn.cli.standing import state_of, tally
 from mcp_agentspawn.core.decisions import counted
 from mcp_agentspawn.core.lineage import excesses
-from mcp_agentspawn.core.model import Approval, Grant, Proposal
-from mcp_agentspawn.core.risk import highest, raised_by
-from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.model import Approval, Grant, Proposal, Risk
+from mcp_agentspawn.core.risk import PEOPLE, highest, raised_by, risk_of
+from mcp_agentspawn.core.template import MOST_LIFETIME, Template
 from mcp_agentspawn.guards import Policy
 
 PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
@@ -23,14 +23,26 @@ MOST_UNUSUAL = 20
 LINE_END = "\n"
 NO_COUNT = "DOES NOT COUNT (no person, other bytes, or too late): "
 NO_TEMPLATE = "can not be shown: the template that was rendered is not at hand (--templates FOLDER)"
-NO_RULES = "can not be shown: the template that was rendered and its policy are not both at hand"
+OTHER_TEMPLATE = "can not be shown: the template at hand is not the one that was rendered"
+NO_POLICY = "can not be shown: no policy for this root is at hand (--policies FOLDER)"
+OTHER_POLICY = "can not be shown: the policy at hand is not the one that it was judged by"
+MADE = "of this request, the template at hand makes these very bytes"
+AGREED = "tools, model, lifetime, depth and tool approval: request, manifest and grant agree on them"
+UNCHECKED = (
+    "NOT CHECKED, for want of the template that was rendered (--templates FOLDER): that the agent's texts, its depth, "
+    "the tools that ask first and the values that narrow are what the template makes of this request; the risk"
+)
+RISK_UNCHECKED = (
+    "NOT CHECKED, for want of the policy that it was judged by (--policies FOLDER): whether the risk is higher"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
     """All there is to know of a proposal. `ancestors` are the proposals above it, nearest first.
 
-    `template` is the very version that was rendered; it and the policy are `None` where they are not at hand.
+    `template` is the very version that was rendered, `policy` the one that it was judged by; `None` where they are not
+    at hand. `other_template` and `other_policy`: something by that name, or for that root, is.
     """
 
     proposal: Proposal
@@ -39,6 +51,8 @@ class Shown:
     template: Template | None
     policy: Policy | None
     now: datetime
+    other_template: bool = False
+    other_policy: bool = False
 
     @property
     def complete(self) -> bool:
@@ -47,7 +61,7 @@ class Shown:
 
 
 def lines(shown: Shown) -> Iterator[str]:
-    """The whole page. The proposal's digest was found to be right before."""
+    """The whole page. The proposal was found to be what its digest is over before (`broken`, `disagreement`)."""
     yield from _summary(shown)
     yield from _section("Who asks, and what for", _asking(shown.proposal))
     yield from _section("Risk", _risk(shown))
@@ -80,6 +94,36 @@ def _summary(shown: Shown) -> Iterator[str]:
     if found := unusual(*_texts(json.loads(proposal.manifest)), proposal.request.purpose):
         more = f" and {len(found) - MOST_UNUSUAL} more" if len(found) > MOST_UNUSUAL else ""
         yield from fact("beware", f"it holds unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
+    if understated := _understated(shown):
+        yield from fact("beware", understated)
+    yield from fact("checked", _checked(shown))
+
+
+def _checked(shown: Shown) -> str:
+    if shown.template is None:
+        return f"{AGREED}\n{UNCHECKED}"
+    if shown.policy is None:
+        return f"{MADE}\n{RISK_UNCHECKED}"
+    return MADE if _understated(shown) else f"{MADE}, and the policy at hand no higher risk"
+
+
+def _understated(shown: Shown) -> str:
+    """What to say when the risk is less than what is at hand makes it; `""` when it is not."""
+    stored, least = shown.proposal.risk, _least(shown)
+    if highest(stored, least) == stored:
+        return ""
+    people = f"{PEOPLE[least]} different people must approve, and not {PEOPLE[stored]}"
+    return f"ITS RISK IS STATED TOO LOW: it is {least}, and not {stored}; {people}"
+
+
+def _least(shown: Shown) -> Risk:
+    """How risky it is at least; `low` where the template is not at hand."""
+    template, request = shown.template, shown.proposal.request
+    if template is None:
+        return "low"
+    if shown.policy is None:
+        return risk_of(template, request, at_least="low", long_life=MOST_LIFETIME)
+    return shown.policy.approval.risk(template, request)
 
 
 def _asking(proposal: Proposal) -> Iterator[str]:
@@ -93,6 +137,8 @@ def _asking(proposal: Proposal) -> Iterator[str]:
 def _risk(shown: Shown) -> Iterator[str]:
     proposal = shown.proposal
     yield from fact("this", proposal.risk)
+    if understated := _understated(shown):
+        yield from fact("beware", understated)
     if proposal.parent:
         chain = highest(proposal.risk, *(ancestor.risk for ancestor in shown.ancestors))
         above = ", ".join(f"{ancestor.id} {ancestor.risk}" for ancestor in shown.ancestors)
@@ -102,11 +148,17 @@ def _risk(shown: Shown) -> Iterator[str]:
 
 
 def _why(shown: Shown) -> str:
-    if shown.template is None or shown.policy is None:
-        return NO_RULES
+    if shown.template is None:
+        return _no_template(shown)
+    if shown.policy is None:
+        return OTHER_POLICY if shown.other_policy else NO_POLICY
     rule = shown.policy.approval
     reasons = [f"the template says {shown.template.risk}", f"the policy says at least {rule.at_least}"]
     return "\n".join([*reasons, *raised_by(shown.template, shown.proposal.request, long_life=rule.long_life)])
+
+
+def _no_template(shown: Shown) -> str:
+    return OTHER_TEMPLATE if shown.other_template else NO_TEMPLATE
 
 
 def _decisions(shown: Shown) -> Iterator[str]:
@@ -151,7 +203,7 @@ def _held(grant: Grant) -> Mapping[str, str]:
 
 def _difference(shown: Shown) -> Iterator[str]:
     if shown.template is None:
-        yield f"  {NO_TEMPLATE}"
+        yield f"  {_no_template(shown)}"
         return
     found = list(differences(shown.proposal.request, shown.template))
     for label, text in found:

@@ -10,11 +10,15 @@ from typing import Any
 import yaml
 from click.testing import CliRunner, Result
 
+from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.cli import COMMANDS, main
+from mcp_agentspawn.core.digest import canonical, proposal_digest, request_digest
 from mcp_agentspawn.core.errors import AgentSpawnError
-from mcp_agentspawn.core.model import Approval, Proposal, Root
+from mcp_agentspawn.core.model import Approval, Caller, Proposal, Root
 from mcp_agentspawn.core.ports import Agents, Approvals, Clock, Ledgers, Proposals, Switchboard
+from mcp_agentspawn.core.render import grant_of, render
+from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
@@ -101,6 +105,20 @@ class Office:
         """Put another proposal in its place."""
         asyncio.run(self.world.proposals.delete(proposal))
         return asyncio.run(self.world.proposals.create(replace(proposal, **changes)))
+
+    def forge(self, proposal: Proposal, *, by: Template | None = None, **changes: Any) -> Proposal:
+        """Put another proposal in its place that agrees with itself, as a server could that was taken over.
+
+        `by` is the template that its manifest and grant are made by: any, whatever it says.
+        """
+        said, template = replace(proposal, **changes), by or self.bench.rules.templates["researcher"]
+        namespace, _, account = said.root.partition("/")
+        caller = Caller(Root(namespace, account, said.home), said.parent)
+        request = request_digest(caller, said.request, said.template_hash)
+        manifest = canonical(KagentAgent().manifest(render(said.id, caller, said.request, template, request)))
+        grant = grant_of(said.request, template)
+        changes |= {"request_digest": request, "manifest": manifest, "grant": grant}
+        return self.tamper(proposal, **changes, digest=proposal_digest(manifest, grant))
 
     def decisions(self, proposal: Proposal) -> list[Approval]:
         return list(asyncio.run(self.world.approvals.of(proposal.id)))

@@ -222,6 +222,19 @@ def test_without_the_very_template_the_difference_and_the_reasons_are_not_guesse
     assert page.count("can not be shown") == 2
 
 
+def test_why_is_said_by_the_policy_that_it_was_judged_by_and_by_no_other(tmp_path: Path) -> None:
+    at_work = office(**MEDIUM)
+    stored = at_work.propose()
+
+    judged_by = at_work.run("show", stored.id, *rules_in(tmp_path, **MEDIUM)).output
+    another = at_work.run("show", stored.id, *rules_in(tmp_path)).output
+
+    assert "the policy says at least medium" in judged_by
+    assert "the policy says" not in another
+    assert "the policy at hand is not the one that it was judged by" in another
+    assert "NOT CHECKED, for want of the policy" in another
+
+
 def test_without_folders_it_shows_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     at_work = office(**MEDIUM)
@@ -237,7 +250,7 @@ def test_without_folders_it_shows_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_ancestors_are_followed_no_further_than_there_can_be() -> None:
     at_work = office(**MEDIUM)
     stored = at_work.propose()
-    at_work.tamper(stored, parent=stored.id)
+    at_work.forge(stored, parent=stored.id)
 
     result = at_work.run("show", stored.id)
 
