@@ -103,7 +103,7 @@ async def _judge(matter: Matter) -> Applied | Pending | Refusal:
     first = await decide(matter.policy.before_rendering(asked, facts, "apply"))
     if matter.template is None or first.outcome != "allowed":
         return await _refuse(matter, first)
-    rendered = _rendered(matter, matter.template)
+    rendered = as_stored(matter, matter.template)
     if isinstance(rendered, Reason):
         return await _stale(matter.services, matter.caller, stored, rendered)
     judged = await _decide(matter, rendered)
@@ -125,7 +125,8 @@ async def _case(matter: Matter, rendered: Rendered) -> Case:
     return replace(case, approved_by=tuple(sorted(approvers(decisions))))
 
 
-def _rendered(matter: Matter, template: Template) -> Rendered | Reason:
+def as_stored(matter: Matter, template: Template) -> Rendered | Reason:
+    """What was rendered when it was proposed, to be judged again; why it is stale, when it is."""
     stored = matter.stored
     if template.hash != stored.template_hash:
         return DRIFTED
@@ -152,7 +153,7 @@ async def _refuse(matter: Matter, decision: Decision) -> Refusal:
     """Refuse, and say what has changed since it was proposed where that may be why."""
     changed: Sequence[Reason] = ()
     if not {reason.code.partition(".")[0] for reason in decision.reasons} <= OF_THE_MOMENT:
-        changed = await _changed(matter)
+        changed = await changed_since(matter)
     outcome: Outcome = "stale" if {CRD, PARENT} & set(changed) else "denied"
     return await refuse_by(
         matter.services,
@@ -165,7 +166,8 @@ async def _refuse(matter: Matter, decision: Decision) -> Refusal:
     )
 
 
-async def _changed(matter: Matter) -> Sequence[Reason]:
+async def changed_since(matter: Matter) -> Sequence[Reason]:
+    """What the proposal rests on that is no longer the same."""
     was = matter.stored.rests_on
     changed = [POLICY] if matter.policy.hash != was.policy else []
     if await matter.services.inventory.schema_hash() != was.crd:

@@ -13,11 +13,10 @@ from mcp_agentspawn.core.render import proposal_id
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Reason
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, _changed
-from mcp_agentspawn.operations.apply import _rendered as _as_stored
+from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, as_stored, changed_since
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, standing
 from mcp_agentspawn.operations.propose import Case
-from mcp_agentspawn.operations.propose import _rendered as _anew
+from mcp_agentspawn.operations.propose import rendered_anew
 from mcp_agentspawn.operations.refusing import NO_POLICY
 from mcp_agentspawn.operations.services import Rules, Services
 
@@ -115,7 +114,7 @@ def _rendered(services: Services, policy: Policy, asked: Asked) -> Rendered | st
     try:
         digest = request_digest(asked.caller, asked.request, asked.template.hash)
         case = Case(services, asked.caller, policy, asked, asked.template, digest, services.clock.now(), None)
-        return _anew(case, proposal_id(asked.template.name, services.suffix()))
+        return rendered_anew(case, proposal_id(asked.template.name, services.suffix()))
     except (AgentSpawnError, ValueError) as error:
         return f"nothing could be rendered: {error}"
 
@@ -132,13 +131,13 @@ async def _open(matter: Matter, policies: tuple[str, ...]) -> Explained:
         matter.caller,
         policies,
         (Finding("proposal", verdict_of(reasons)), *heard),
-        changed=tuple(await _changed(matter)),
+        changed=tuple(await changed_since(matter)),
         manifest=json.loads(stored.manifest),
     )
 
 
 def _as_it_was(matter: Matter) -> Rendered | Reason | str:
-    return _as_stored(matter, matter.template) if matter.template else NO_TEMPLATE
+    return as_stored(matter, matter.template) if matter.template else NO_TEMPLATE
 
 
 def _staleness(matter: Matter) -> list[Reason]:

@@ -71,7 +71,7 @@ async def _find_or_make(case: Case) -> Proposed | Refusal:
         known, stored = await _freed(case, stored), None
     if stored is not None:
         return proposed(stored)
-    rendered = _rendered(case, known or proposal_id(case.template.name, case.services.suffix()))
+    rendered = rendered_anew(case, known or proposal_id(case.template.name, case.services.suffix()))
     facts = case.services.facts()
     decision = await decide(case.policy.once_rendered(rendered, facts, "propose", reserved=bool(known)))
     if decision.outcome != "denied":
@@ -95,7 +95,8 @@ async def _freed(case: Case, ended: Proposal) -> str:
     return ""
 
 
-def _rendered(case: Case, id_: str) -> Rendered:
+def rendered_anew(case: Case, id_: str) -> Rendered:
+    """The agent that this request becomes under this id."""
     request = case.asked.request
     kind = case.services.kind
     manifest = kind.manifest(render(id_, case.caller, request, case.template, case.digest))
@@ -117,7 +118,7 @@ async def _open(case: Case, rendered: Rendered, rests_on: RestsOn, outcome: Outc
     if isinstance(place, Decision):
         return await refuse_by(services, caller, "propose_subagent", place, subject=proposal.id)
     if place != proposal.id:
-        proposal = _proposal(case, _rendered(case, place), rests_on)
+        proposal = _proposal(case, rendered_anew(case, place), rests_on)
     try:
         stored = await _store(services, proposal)
     except Refused as refusal:

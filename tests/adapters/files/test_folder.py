@@ -24,7 +24,7 @@ quota:
 BAD = {
     "a misspelt key": ("quota:\n  max_agnets: 3\n", 2, "quota.max_agnets", "unknown key"),
     "a near miss": ("quota:\n  live_per_rot: 3\n", 2, "quota.live_per_rot", "unknown key; did you mean live_per_root?"),
-    "a guard that is not there yet": ("crd: {}\napproval: {}\n", 2, "approval", "unknown key"),
+    "a guard that is not there yet": ("crd: {}\nsearch: {}\n", 2, "search", "unknown key"),
     "text for a number": ('quota:\n  live_per_root: "3"\n', 2, "quota.live_per_root", "must be a whole number"),
     "a fraction for a number": (
         "rate: {changes_per_minute: 1.5}\n",
