@@ -15,8 +15,7 @@ from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, as_stored, changed_since
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, standing
-from mcp_agentspawn.operations.propose import Case
-from mcp_agentspawn.operations.propose import rendered_anew
+from mcp_agentspawn.operations.propose import Case, rendered_anew
 from mcp_agentspawn.operations.refusing import NO_POLICY
 from mcp_agentspawn.operations.services import Rules, Services
 
