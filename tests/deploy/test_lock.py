@@ -78,7 +78,7 @@ def _marks(user: str) -> dict[str, str]:
         {"metadata.labels": {"agentspawn.dev/proposal": "sub-test-other"}},
         {"metadata.labels": {"agentspawn.dev/tree": "agents.mallory"}},
         {"metadata.labels": None},
-        {"metadata.annotations": {"agentspawn.dev/lifetime": "60"}},
+        {"metadata.annotations": {"agentspawn.dev/lifetime": "60", "agentspawn.dev/depth": "0"}},
         {"metadata.annotations": _marks(virtual_user(TENANT))},
         {"metadata.annotations": _marks("system:serviceaccount:agents:mallory")},
         {"metadata.name": None, "metadata.generateName": "sub-test-"},
