@@ -46,6 +46,7 @@ async def test_an_apply_that_waits_goes_on_when_a_person_has_approved(
     orchestrator: Orchestrator, alice: Person
 ) -> None:
     proposal = await orchestrator.propose(template="careful")
+    assert await _said(orchestrator, proposal) == PENDING
     waiting = asyncio.create_task(orchestrator.apply(proposal, wait_seconds=20))
     await alice.decide(proposal)
 

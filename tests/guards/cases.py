@@ -22,6 +22,34 @@ KIND = KagentAgent()
 ID = "sub-researcher-abcdefghij"
 SENTENCE = re.compile(r"([A-Z0-9]|[a-z-]+/[a-z-]+ is not ).*(\.|\(rule [\w.-]+\))\Z")
 
+FIELD_OF = {
+    "lineage.depth": "template",
+    "lineage.lifetime": "lifetime_minutes",
+    "lineage.model": "model",
+    "lineage.parameter": "parameters",
+    "lineage.spawn_tool": "tools",
+    "lineage.tool": "tools",
+    "lineage.tool_approval": "tools",
+    "manifest.depth": "metadata",
+    "manifest.lifetime": "lifetime_minutes",
+    "manifest.model_missing": "model",
+    "manifest.model_not_allowed": "model",
+    "manifest.name": "metadata.name",
+    "manifest.no_tools_named": "tools",
+    "manifest.owner": "metadata",
+    "manifest.server_repeated": "tools",
+    "manifest.template": "metadata",
+    "manifest.too_many_tools": "tools",
+    "manifest.tool_approval": "tools",
+    "manifest.tool_missing": "tools",
+    "manifest.tool_not_allowed": "tools",
+    "parameters.purpose": "purpose",
+    "parameters.too_large": "parameters",
+    "parameters.unknown_template": "template",
+    "template.not_allowed": "template",
+}
+"""Where each of these refusals points, for a model to correct it."""
+
 
 @dataclass
 class FixedFacts:
@@ -105,6 +133,7 @@ def codes(verdict: Verdict) -> list[str]:
     assert isinstance(verdict, Allow | Deny)
     reasons = verdict.reasons if isinstance(verdict, Deny) else ()
     assert [reason for reason in reasons if not is_sentence(reason)] == []
+    assert [reason for reason in reasons if FIELD_OF.get(reason.code, reason.field) != reason.field] == []
     return [reason.code for reason in reasons]
 
 

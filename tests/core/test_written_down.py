@@ -1,0 +1,69 @@
+"""What others hold on to: stored documents, names of objects, texts of errors, marks that nobody sees."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from mcp_agentspawn.core.digest import grant_document
+from mcp_agentspawn.core.errors import ConfigError, Refused
+from mcp_agentspawn.core.model import Grant
+from mcp_agentspawn.core.render import MOST_ID_CHARACTERS, proposal_id
+from mcp_agentspawn.core.text import hidden_characters
+from tests.builders import RESEARCHER, template
+
+
+def test_a_grant_is_stored_under_these_names() -> None:
+    grant = Grant(("web-search/search",), ("m",), timedelta(minutes=5), 1, ("web-search/search",), {"pages": 3})
+
+    assert grant_document(grant) == {
+        "tools": ["web-search/search"],
+        "models": ["m"],
+        "lifetimeSeconds": 300,
+        "depth": 1,
+        "askFirst": ["web-search/search"],
+        "parameters": {"pages": 3},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("researcher", "sub-researcher-0123456789"),
+        ("a" * 25, f"sub-{'a' * 25}-0123456789"),
+        ("a" * 26, f"sub-{'a' * 25}-0123456789"),
+        ("a" * 24 + "-b", f"sub-{'a' * 24}-0123456789"),
+        ("XX", "sub-XX-0123456789"),
+    ],
+)
+def test_an_id_names_its_template_and_stays_short(name: str, id_: str) -> None:
+    assert proposal_id(name, "0123456789") == id_
+    assert len(id_) <= MOST_ID_CHARACTERS
+
+
+def test_an_error_says_what_it_was_told() -> None:
+    refused = Refused("forbidden", "No.")
+
+    assert (refused.code, refused.message, str(refused)) == ("forbidden", "No.", "No.")
+    assert str(ConfigError(["one", "two"])) == "one\ntwo"
+
+
+@pytest.mark.parametrize("selector", ["\ufe00", "\ufe0d", "\U000e0100", "\U000e01ef"])
+def test_the_first_and_the_last_variation_selectors_are_hidden(selector: str) -> None:
+    assert hidden_characters(f"a{selector}") == [f"U+{ord(selector):04X}"]
+
+
+@pytest.mark.parametrize("beside", ["\ufdfd", "\ufe10", "\ufe0e", "\ufe0f"])
+def test_what_stands_beside_them_is_not(beside: str) -> None:
+    assert hidden_characters(f"a{beside}") == []
+
+
+def test_a_placeholder_that_names_nothing_is_said_with_its_line() -> None:
+    agent = RESEARCHER["agent"] | {"instructions": "First.\n${nobody}\n"}
+    with pytest.raises(ValidationError) as refused:
+        template(agent=agent)
+    (error,) = refused.value.errors()
+
+    assert (error["type"], error["msg"]) == ("placeholder", "${nobody} names no parameter")
+    assert error["ctx"] == {"message": "${nobody} names no parameter", "line": 1}
+    assert error["loc"] == ("agent", "instructions")

@@ -1,0 +1,160 @@
+"""What guards say beside their codes: the names and numbers that a model or a person needs to go on."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from mcp_agentspawn.core.ledger import Live
+from mcp_agentspawn.core.model import Caller, Grant
+from mcp_agentspawn.core.ports import Violation
+from mcp_agentspawn.core.verdict import Deny, Hold, Verdict
+from mcp_agentspawn.guards.approval import ApprovalGuard
+from mcp_agentspawn.guards.crd import CrdSchema
+from mcp_agentspawn.guards.lineage import LineageGuard
+from mcp_agentspawn.guards.manifest import ManifestInvariants
+from mcp_agentspawn.guards.quota import Quota
+from mcp_agentspawn.guards.rate import ChangeRate
+from tests.builders import CALLER, NOON, ROOT, template
+from tests.guards.cases import ID, FixedFacts, ledger, lineage, rendered
+from tests.guards.test_lineage import PARENT, WIDE, ancestor, facts
+
+DEEP = LineageGuard(most_depth=2)
+
+
+def said(verdict: Verdict) -> dict[str, str]:
+    """What it says, by code."""
+    assert isinstance(verdict, Deny | Hold)
+    return {reason.code: reason.message for reason in verdict.reasons}
+
+
+async def test_a_child_beyond_its_parent_hears_in_what() -> None:
+    narrow = Grant(tools=(), models=("slow",), lifetime=timedelta(hours=2), depth=0, parameters={"share": 1})
+    made = replace(rendered(tools=("web-search/search",)), caller=Caller(ROOT, PARENT))
+    heard = said(await DEEP.check(made, facts(ancestor(grant=narrow))))
+
+    assert heard["lineage.tool"] == "The parent holds no tool web-search/search."
+    assert heard["lineage.model"] == "The parent may not use the model default-model-config."
+    assert heard["lineage.depth"] == "The template asks for a depth of 0, where 0 is left."
+    assert heard["lineage.parameter"] == "The value of share is not within the parent's."
+
+
+async def test_a_child_too_deep_hears_how_much_is_left() -> None:
+    made = replace(rendered(known=template(depth=2)), caller=Caller(ROOT, PARENT))
+    heard = said(await DEEP.check(made, facts(ancestor(grant=replace(WIDE, depth=2)))))
+
+    assert heard["lineage.depth"] == "The template asks for a depth of 2, where 1 is left."
+
+
+async def test_a_child_without_its_parents_tool_approval_hears_for_which_tool() -> None:
+    wide = replace(WIDE, ask_first=("web-search/search",))
+    made = replace(rendered(tools=("web-search/search",)), caller=Caller(ROOT, PARENT))
+    heard = said(await DEEP.check(made, facts(ancestor(grant=wide))))
+
+    assert (
+        heard["lineage.tool_approval"]
+        == "The parent's tool web-search/search needs tool approval, and so does its child's."
+    )
+
+
+async def test_a_long_name_is_said_in_part() -> None:
+    long = "a" * 300
+    made = replace(rendered(), caller=Caller(ROOT, PARENT))
+    grant = replace(made.grant, models=(long,))
+    heard = said(await DEEP.check(replace(made, grant=grant), facts(ancestor())))
+
+    assert heard["lineage.model"] == f"The parent may not use the model {'a' * 128}."
+
+
+@pytest.mark.parametrize(
+    ("left", "minutes"),
+    [(timedelta(minutes=7, seconds=59), 7), (timedelta(minutes=7), 7), (timedelta(seconds=30), 0), (-timedelta(1), 0)],
+)
+async def test_a_child_that_would_outlive_its_parent_hears_how_long_that_has_left(
+    left: timedelta, minutes: int
+) -> None:
+    parent = ancestor(lifetime=left)
+    heard = said(await DEEP.check(replace(rendered(), caller=Caller(ROOT, PARENT)), facts(parent)))
+
+    assert heard["lineage.lifetime"] == f"It would outlive its parent, which has {minutes} minutes left."
+
+
+async def test_a_child_may_live_to_the_very_end_of_its_parent() -> None:
+    made = replace(rendered(lifetime_minutes=30), caller=Caller(ROOT, PARENT))
+    exact, short = ancestor(lifetime=timedelta(minutes=30)), ancestor(lifetime=timedelta(minutes=30, seconds=-1))
+
+    assert not isinstance(await DEEP.check(made, facts(exact)), Deny)
+    assert isinstance(await DEEP.check(made, facts(short)), Deny)
+
+
+async def test_what_is_not_there_is_named() -> None:
+    seen = FixedFacts(present_models=frozenset(), present_tools={})
+    heard = said(await ManifestInvariants().check(rendered(tools=("web-search/search",)), seen))
+
+    assert heard == {
+        "manifest.model_missing": "There is no ModelConfig default-model-config in the subagents' namespace.",
+        "manifest.tool_missing": "web-search/search is not offered in the subagents' namespace.",
+    }
+
+
+async def test_a_life_beyond_the_template_hears_its_bounds() -> None:
+    heard = said(await ManifestInvariants().check(rendered(lineage(lifetime=timedelta(hours=5))), FixedFacts()))
+
+    assert heard == {"manifest.lifetime": "This template allows 1 to 240 minutes."}
+
+
+async def test_a_violation_is_said_up_to_its_bound() -> None:
+    seen = FixedFacts(found=(Violation("spec.x", "v" * 400), Violation("spec.y", "w" * 300)))
+    verdict = await CrdSchema().check(rendered(), seen)
+
+    assert isinstance(verdict, Deny)
+    assert [(reason.field, reason.message) for reason in verdict.reasons] == [
+        ("spec.x", "v" * 300),
+        ("spec.y", "w" * 300),
+    ]
+
+
+def test_a_full_window_says_its_size_and_whose_it_is() -> None:
+    own = said(ChangeRate(changes_per_minute=2).judge("propose", CALLER, ledger(changes=2), NOON))
+    tree = said(
+        ChangeRate(changes_per_minute=9, changes_per_minute_per_root=2).judge(
+            "propose", CALLER, ledger(changes=2), NOON
+        )
+    )
+
+    assert own["rate.changes_per_minute"] == "2 changes a minute are allowed. Wait a minute and try again."
+    assert tree == {
+        "rate.changes_per_minute_per_root": (
+            "2 changes a minute are allowed in the whole tree. Wait a minute and try again."
+        )
+    }
+
+
+def test_a_full_place_says_how_many_there_are() -> None:
+    heard = said(Quota(live_per_parent=2).judge("apply", CALLER, ledger(live=2), NOON))
+
+    assert heard == {"quota.live_per_parent": "2 live subagents of one parent are allowed. Retire one first."}
+
+
+@pytest.mark.parametrize(("risk", "people"), [("medium", "1 person"), ("high", "2 different people")])
+async def test_whoever_waits_hears_for_how_many_people(risk: str, people: str) -> None:
+    heard = said(await ApprovalGuard().check(rendered(known=template(risk=risk)), FixedFacts()))
+
+    assert heard == {"approval.waiting": f"{people} must approve this subagent; 0 have."}
+
+
+def test_a_wait_or_a_ceiling_that_can_not_be_is_said_in_words() -> None:
+    with pytest.raises(ValidationError, match="a proposal waits at most 24h for a person"):
+        ApprovalGuard.model_validate({"wait": "25h"})
+    with pytest.raises(ValidationError, match="leave it out, or say how many; nothing is no number"):
+        Quota.model_validate({"open_per_root": None})
+
+
+async def test_a_parent_is_there_as_long_as_it_holds_its_place() -> None:
+    made = replace(rendered(lifetime_minutes=5), caller=Caller(ROOT, PARENT))
+    seen = facts(ancestor())
+
+    assert not isinstance(await DEEP.check(made, seen), Deny)
+    assert ID not in seen.held.live
+    assert isinstance(seen.held.live[PARENT], Live)
