@@ -14,6 +14,7 @@ from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.agreeing import caller_of, disagreement
 from mcp_agentspawn.cli.escaping import block, escaped
 from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, moment, reason_option
+from mcp_agentspawn.cli.recalling import Denial, denials_before
 from mcp_agentspawn.cli.showing import Shown, lines
 from mcp_agentspawn.cli.standing import broken, state_of, tally
 from mcp_agentspawn.core.decisions import counted
@@ -24,6 +25,7 @@ from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.services import Rules, random_suffix
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+MOST_DENIALS = 3
 OVER = {
     "expired": "its time is over",
     "lapsed": "it was withdrawn or given up",
@@ -78,12 +80,14 @@ def deny(id_: str, digest: str, reason: str, kubeconfig: Path | None) -> None:
 
 async def _list(cluster: Cluster, *, everything: bool) -> int:
     now = cluster.clock.now()
-    found = [each for each in await cluster.proposals.all() if everything or state_of(each, now) == "open"]
+    stored, approvals = await cluster.proposals.all(), await cluster.approvals.all()
+    found = [each for each in stored if everything or state_of(each, now) == "open"]
     decisions: dict[str, list[Approval]] = defaultdict(list)
-    for approval in await cluster.approvals.all():
+    for approval in approvals:
         decisions[approval.proposal].append(approval)
     for proposal in sorted(found, key=lambda each: (each.expires_at, each.id)):
         _print_short(proposal, decisions[proposal.id], now)
+        _print_denials(denials_before(proposal, stored, approvals, now))
     if not found:
         click.echo("There are no proposals." if everything else "There are no open proposals.")
     return FINE
@@ -99,6 +103,15 @@ def _print_short(proposal: Proposal, decisions: Sequence[Approval], now: datetim
         click.echo(line)
 
 
+def _print_denials(denials: Sequence[Denial]) -> None:
+    more = len(denials) - MOST_DENIALS
+    for denial in denials[:MOST_DENIALS]:
+        for line in block(str(denial), "  denied before "):
+            click.echo(line)
+    if more > 0:
+        click.echo(f"  and {more} more")
+
+
 async def _show(cluster: Cluster, id_: str, rules: Rules) -> int:
     proposal = await _whole(cluster, id_, rules.templates)
     if proposal is None:
@@ -110,15 +123,18 @@ async def _show(cluster: Cluster, id_: str, rules: Rules) -> int:
             complain(f"DO NOT APPROVE {id_}: {above.id} above it is not what it should be: {problem}.")
             return FINDINGS
     policy = rules.policy_for(caller_of(proposal).root)
+    now = cluster.clock.now()
+    denials = denials_before(proposal, await cluster.proposals.all(), await cluster.approvals.all(), now)
     shown = Shown(
         proposal=proposal,
         ancestors=ancestors,
         decisions=await cluster.approvals.of(id_),
         template=_rendered_one(proposal, rules.templates),
         policy=policy if policy and policy.hash == proposal.rests_on.policy else None,
-        now=cluster.clock.now(),
+        now=now,
         other_template=proposal.request.template in rules.templates,
         other_policy=policy is not None,
+        denials=denials,
     )
     for line in lines(shown):
         click.echo(line)

@@ -10,6 +10,7 @@ from typing import Any
 from mcp_agentspawn.cli.differing import differences, minutes
 from mcp_agentspawn.cli.escaping import behind_gutter, block, escaped, quoted, unusual
 from mcp_agentspawn.cli.people import moment
+from mcp_agentspawn.cli.recalling import Denial
 from mcp_agentspawn.cli.standing import state_of, tally
 from mcp_agentspawn.core.decisions import counted
 from mcp_agentspawn.core.lineage import excesses
@@ -43,6 +44,7 @@ class Shown:
 
     `template` is the very version that was rendered, `policy` the one that it was judged by; `None` where they are not
     at hand. `other_template` and `other_policy`: something by that name, or for that root, is.
+    `denials`: what people denied before of the like of it.
     """
 
     proposal: Proposal
@@ -53,6 +55,7 @@ class Shown:
     now: datetime
     other_template: bool = False
     other_policy: bool = False
+    denials: Sequence[Denial] = ()
 
     @property
     def complete(self) -> bool:
@@ -96,7 +99,18 @@ def _summary(shown: Shown) -> Iterator[str]:
         yield from fact("beware", f"it holds unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
     if understated := _understated(shown):
         yield from fact("beware", understated)
+    if shown.denials:
+        yield from fact("beware", _denied(shown.denials))
     yield from fact("checked", _checked(shown))
+
+
+def _denied(denials: Sequence[Denial]) -> str:
+    known = [denial for denial in denials if not denial.gone]
+    if known:
+        return f"OTHERS WERE DENIED: {len(known)} proposals of this root for this template, in the last day"
+    return (
+        f"others were denied: {len(denials)} proposals for this template, in the last day; whose is not known any more"
+    )
 
 
 def _checked(shown: Shown) -> str:
@@ -171,6 +185,10 @@ def _decisions(shown: Shown) -> Iterator[str]:
             yield from block(approval.reason, "    ")
     if not shown.decisions:
         yield "  none yet"
+    for denial in shown.denials:
+        yield from fact("denied before", str(denial))
+        if denial.reason:
+            yield from block(denial.reason, "    ")
 
 
 def _grants(shown: Shown) -> Iterator[str]:
