@@ -49,7 +49,12 @@ class KubernetesApprovals:
 
     async def _list(self, fields: str) -> list[Approval]:
         found = await self._client.list(ALL, fields=fields)
-        return read(lambda items: [approval_of(item) for item in items], found)
+        return read(lambda items: [approval_of(item) for item in items if not _is_leaving(item)], found)
+
+
+def _is_leaving(stored: Mapping[str, Any]) -> bool:
+    """Whether its decider has taken it back, although it is still listed."""
+    return "deletionTimestamp" in stored["metadata"]
 
 
 def object_of(approval: Approval) -> dict[str, Any]:

@@ -40,6 +40,13 @@ async def test_a_decision_on_another_proposal_is_left_out_whoever_lists_it() -> 
     assert await KubernetesApprovals(Scripted([page(proposal="sub-b")]).client()).of("sub-a") == []
 
 
+async def test_a_decision_that_was_taken_back_decides_nothing_while_it_is_still_listed() -> None:
+    code, body = page()
+    body["items"][0]["metadata"]["deletionTimestamp"] = "2026-11-21T12:01:00Z"
+
+    assert await KubernetesApprovals(Scripted([(code, body)]).client()).of("sub-a") == []
+
+
 @pytest.mark.parametrize("odd", ["", "a,spec.decider=alice", "a=b", "sub-a\n", "!sub-a"])
 async def test_what_could_be_read_as_another_selector_is_never_sent(odd: str) -> None:
     wire = Scripted([page()])
