@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 APPROVAL = "attacks/test_attacks_on_approval.py"
 CHANNEL = "attacks/test_attacks_on_channel.py"
+CONTENT = "attacks/test_attacks_on_content.py"
 COUNTING = "attacks/test_attacks_on_counting.py"
 DEPENDENCIES = "attacks/test_attacks_on_dependencies.py"
 FREEZE = "attacks/test_attacks_on_freeze.py"
@@ -319,7 +320,7 @@ PITFALLS = [
             "test_a_decision_on_one_proposal_is_none_on_its_like",
             "test_what_drifted_after_the_decision_is_stale_whatever_was_decided",
         )
-        + every(DRIFT),
+        + every(DRIFT, "drift/test_drift.py"),
     ),
     Guarantee(
         "P32",
@@ -361,7 +362,8 @@ PITFALLS = [
         "P36",
         "What is put before a person holds nothing that the person can not see.",
         "kubernaut, Checkmarx",
-        of(APPROVAL, "test_nothing_that_a_person_could_not_see_is_put_before_one"),
+        of(APPROVAL, "test_nothing_that_a_person_could_not_see_is_put_before_one")
+        + of(CONTENT, "test_a_hostile_text_enters_no_proposal"),
     ),
     Guarantee(
         "P37",
@@ -600,7 +602,8 @@ ATTACKS = [
             "test_a_child_holds_no_more_than_its_parent_and_nothing_is_clamped",
             "test_the_roots_limit_holds_for_the_whole_tree",
             "test_a_leaf_holds_no_spawn_tool_and_no_credential",
-        ),
+        )
+        + of(CONTENT, "test_an_order_that_copies_itself_is_refused"),
     ),
     Guarantee(
         "T9",
@@ -683,7 +686,8 @@ ATTACKS = [
         "No secret leaves by an answer, a log, the audit or an error.",
         "KGT's --token, EKS' redaction, ark #2326",
         of(CHANNEL, "test_what_was_said_in_confidence_is_in_no_log_no_refusal_and_no_audit")
-        + of(LINEAGE, "test_a_credential_is_in_no_answer_no_ledger_and_no_audit"),
+        + of(LINEAGE, "test_a_credential_is_in_no_answer_no_ledger_and_no_audit")
+        + of(CONTENT, "test_a_hostile_text_enters_no_proposal"),
     ),
     Guarantee(
         "T19",
@@ -739,6 +743,12 @@ GUARDS = [
         "the rule book",
         of(POLICY, "test_each_guard_of_the_rule_book_acts_on_the_real_tool")
         + of(NARROWING, "test_a_value_can_not_leave_its_fence"),
+    ),
+    Guarantee(
+        "G.content",
+        "Does a text carry a secret, an order, a way out for data, or what nobody can see?",
+        "the rule book",
+        every(CONTENT),
     ),
     Guarantee(
         "G.manifest",
@@ -829,7 +839,7 @@ API_SERVER = [
         "A.approvals",
         "A decision is a person's own, whom RBAC lets approve this proposal, and never changes.",
         "agentspawn-approvals",
-        every("deploy/test_approvals.py"),
+        every("deploy/test_approvals.py", "deploy/test_approvals_as_stored.py"),
     ),
     Guarantee(
         "A.freeze",

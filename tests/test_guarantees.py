@@ -12,9 +12,9 @@ from tests.guarantees import API_SERVER, ATTACKS, GUARANTEES, GUARDS, NOT_SECURI
 from tests.guarantees_document import FILE, document
 
 TESTS = Path(__file__).parent
-SECURITY = ("attacks", "deploy", "faults", "fuzz")
+SECURITY = ("attacks", "deploy", "drift", "faults", "fuzz")
 """Folders in which every test shows a promise."""
-REAL = ("attacks", "clients", "deploy", "faults", "fuzz")
+REAL = ("attacks", "clients", "deploy", "drift", "faults", "fuzz")
 """Folders whose tests meet a real API server, most of them through the real tools."""
 POLICIES = TESTS.parent / "deploy"
 
