@@ -31,6 +31,11 @@ soak: setup clients ## The tests with their full counts
 bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn
 
+mutate: $(ENVIRONMENT) ## Mutation testing of guards and core: 95 % of the mutants must be found out, the rest explained
+	@rm -rf mutants
+	@nice $(BIN)/mutmut run
+	@$(BIN)/python -m tests.mutation.score
+
 guarantees: $(ENVIRONMENT) ## docs/guarantees.md, from the table of promises and the tests that show them
 	@$(BIN)/python -m tests.guarantees_document
 
@@ -64,4 +69,4 @@ $(NODE): dev/node/package.json dev/node/package-lock.json dev/node/.npmrc
 	  cd .cache/node && npm ci --ignore-scripts --loglevel=error >/dev/null && touch .installed; \
 	fi
 
-.PHONY: help run demo test lint soak bench guarantees setup clients
+.PHONY: help run demo test lint soak bench mutate guarantees setup clients
