@@ -15,6 +15,7 @@ from yarl import URL
 
 LOOPBACK = "127.0.0.1"
 ARRIVES_WITHIN_SECONDS = 20.0
+QUIET_SECONDS = 0.3
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "content-length", "host"}
 )
@@ -27,7 +28,7 @@ class Fault:
     """What happens to the nth request that matches, once. The test sees it arrive and decides how it goes on."""
 
     def __init__(self, method: str, path: str, nth: int, effect: Effect) -> None:
-        self._method = method
+        self._method = re.compile(rf"(?:{method})\Z")
         self._path = re.compile(path)
         self._left = nth
         self._effect = effect
@@ -38,7 +39,7 @@ class Fault:
 
     def takes(self, request: web.BaseRequest) -> bool:
         """Whether this is the request that it waits for; counts those that match."""
-        if self._left == 0 or request.method != self._method or not self._path.search(request.raw_path):
+        if self._left == 0 or not self._method.match(request.method) or not self._path.search(request.raw_path):
             return False
         self._left -= 1
         return self._left == 0
@@ -68,6 +69,11 @@ class Fault:
     async def over(self) -> None:
         """Wait until the proxy is done with the request: it has answered or cut it."""
         await asyncio.wait_for(self._answered.wait(), ARRIVES_WITHIN_SECONDS)
+
+    @property
+    def came(self) -> bool:
+        """Whether the request has come to the proxy."""
+        return self._arrived.is_set()
 
     def release(self) -> None:
         """Let a held request go on to the API server."""
@@ -124,6 +130,34 @@ def delay(seconds: float) -> Effect:
     return effect
 
 
+def answers(status: int, text: str = "", **headers: str) -> Effect:
+    """Answer this; the API server never sees the request."""
+
+    async def effect(_fault: Fault, _request: web.BaseRequest, _forward: Forward) -> web.Response:
+        return web.Response(
+            status=status, text=text, headers={name.replace("_", "-"): headers[name] for name in headers}
+        )
+
+    return effect
+
+
+class Weather(Fault):
+    """One effect on every request that matches, until it is ended."""
+
+    def __init__(self, method: str, path: str, effect: Effect) -> None:
+        super().__init__(method, path, 0, effect)
+        self.ended = False
+
+    def takes(self, request: web.BaseRequest) -> bool:
+        """Whether this one is struck."""
+        return not self.ended and bool(self._method.match(request.method) and self._path.search(request.raw_path))
+
+    def end(self) -> None:
+        """Let everything go its way again, also what is held."""
+        self.ended = True
+        self.release()
+
+
 class Storm(Fault):
     """Faults at random, as long as it lasts: this share of all requests is cut, lost, answered 504 or late."""
 
@@ -155,12 +189,34 @@ class FaultProxy:
         self._faults: list[Fault] = []
         self.forwarded: list[tuple[str, str]] = []
         self.url = ""
+        self._under_way = 0
+        self._last = 0.0
 
     def on(self, method: str, path: str, effect: Effect, *, nth: int = 1) -> Fault:
         """Add a fault for the nth request from now on of this method whose path and query hold the pattern."""
         fault = Fault(method, path, nth, effect)
         self._faults.append(fault)
         return fault
+
+    def always(self, method: str, path: str, effect: Effect) -> "Weather":
+        """Do this to every such request until it is ended."""
+        weather = Weather(method, path, effect)
+        self._faults.append(weather)
+        return weather
+
+    def clear(self) -> None:
+        """Forget all faults, and what was forwarded so far."""
+        for fault in self._faults:
+            fault.drop()
+        self._faults.clear()
+        self.forwarded.clear()
+
+    async def quiet(self) -> None:
+        """Wait until no request is under way and none has come for a while."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(ARRIVES_WITHIN_SECONDS):
+            while self._under_way or loop.time() - self._last < QUIET_SECONDS:  # noqa: ASYNC110 - a bounded wait on a condition
+                await asyncio.sleep(QUIET_SECONDS / 4)
 
     def storm(self, share: float, seed: int) -> Storm:
         """Let things go wrong at random; set its `share` to 0 to end it."""
@@ -195,6 +251,14 @@ class FaultProxy:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.query.get("watch") in {"1", "true"}:
             return await self._stream(request)
+        self._under_way += 1
+        try:
+            return await self._treat(request)
+        finally:
+            self._under_way -= 1
+            self._last = asyncio.get_running_loop().time()
+
+    async def _treat(self, request: web.BaseRequest) -> web.Response:
         body = await request.read()
         fault = next((fault for fault in self._faults if fault.takes(request)), None)
         if fault is None:

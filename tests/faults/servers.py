@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from subprocess import DEVNULL, Popen
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 import aiohttp
 import yaml
@@ -26,6 +26,31 @@ COMMAND = "import sys; from mcp_agentspawn.cli import main; sys.exit(main())"
 NUMBERS = count(1)
 
 Answer = dict[str, Any]
+
+
+class Process(Protocol):
+    """A server's process."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def poll(self) -> int | None:
+        """`None` while it runs."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        ...
+
+    def wait(self) -> int:
+        """Wait until it has ended."""
+        ...
+
+
+Start = Callable[[Mapping[str, str], Path], Process]
+"""Starts a server with this environment and this log."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +78,16 @@ class Rules:
 class Server:
     """A process that serves, and an orchestrator's connection to it."""
 
-    process: Popen[bytes]
+    process: Process
     url: str
     session: aiohttp.ClientSession
     token: str = field(repr=False)
     log: Path
+    audit_file: Path
 
     def of(self, token: str) -> "Server":
         """The same server, called by somebody else."""
-        return Server(self.process, self.url, self.session, token, self.log)
+        return replace(self, token=token)
 
     async def call(self, tool: str, **arguments: Any) -> Answer:
         """Call a tool and give back its structured answer."""
@@ -98,41 +124,56 @@ class Server:
 
 @asynccontextmanager
 async def serve(
-    cluster: Cluster, roots: Sequence[Root], rules: Rules, proxy: FaultProxy | None = None
+    cluster: Cluster,
+    roots: Sequence[Root],
+    rules: Rules,
+    proxy: FaultProxy | None = None,
+    *,
+    name: str = "",
+    start: Start | None = None,
 ) -> AsyncIterator[Server]:
-    """Start a server and wait until it is ready; kill it in the end. Its caller is the first root."""
-    name, port = f"server-{next(NUMBERS)}", free_port()
+    """Start a server and wait until it is ready; kill it in the end. Its caller is the first root.
+
+    One with the `name` of an earlier one is that one started again: it goes on with its audit log.
+    """
+    name, port, folder = name or f"server-{next(NUMBERS)}", free_port(), cluster.plane.folder
+    audit_file, log = folder / f"{name}.jsonl", folder / f"{name}.log"
     environment = {
         "AGENTSPAWN_PORT": str(port),
         "AGENTSPAWN_ROOTS": ",".join(root.name for root in roots),
         "AGENTSPAWN_POLICIES": str(rules.folder / "policies"),
         "AGENTSPAWN_TEMPLATES": str(rules.folder / "templates"),
-        "AGENTSPAWN_AUDIT_FILE": str(cluster.plane.folder / f"{name}.jsonl"),
+        "AGENTSPAWN_AUDIT_FILE": str(audit_file),
         "AGENTSPAWN_WRITER": name,
         "AGENTSPAWN_KUBECONFIG": str(kubeconfig(cluster, roots[0], proxy)),
     }
     async with AsyncExitStack() as stack:
-        log = cluster.plane.folder / f"{name}.log"
-        output = stack.enter_context(log.open("wb"))
-        process = _started(cluster, environment, output)
+        process = (start or _starts(cluster))(environment, log)
         stack.callback(_ended, process)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
-        server = Server(process, f"http://127.0.0.1:{port}", session, await cluster.token_of(roots[0]), log)
+        token = await cluster.token_of(roots[0])
+        server = Server(process, f"http://127.0.0.1:{port}", session, token, log, audit_file)
         await until(server.is_ready)
         yield server
 
 
-def _started(cluster: Cluster, environment: dict[str, str], output: BinaryIO) -> Popen[bytes]:
-    return Popen(
-        [sys.executable, "-c", COMMAND, "serve"],
-        stdin=DEVNULL,
-        stdout=output,
-        stderr=output,
-        env={"PATH": os.environ["PATH"], **environment},
-        process_group=cluster.plane._group,  # it ends with the plane, however this process ends
-    )
+def _starts(cluster: Cluster) -> Start:
+    """As a user would, in a new interpreter."""
+
+    def start(environment: Mapping[str, str], log: Path) -> Process:
+        with log.open("ab") as output:
+            return Popen(
+                [sys.executable, "-c", COMMAND, "serve"],
+                stdin=DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={"PATH": os.environ["PATH"], **environment},
+                process_group=cluster.plane._group,  # it ends with the plane, however this process ends
+            )
+
+    return start
 
 
-def _ended(process: Popen[bytes]) -> None:
+def _ended(process: Process) -> None:
     process.kill()
     process.wait()

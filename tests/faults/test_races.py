@@ -15,7 +15,7 @@ from tests.faults.paths import ledger_holds
 from tests.faults.servers import Answer, Rules, Server, serve
 from tests.localplane.waiting import until
 
-ROUNDS = 150 if os.environ.get("SOAK") else 20
+ROUNDS = 200 if os.environ.get("SOAK") else 20
 AT_ONCE = 40
 LIMIT = 3
 

@@ -4,25 +4,23 @@ SOAK=1 weathers many more storms.
 """
 
 import asyncio
-import json
 import os
 import random
-from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 
 from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.operations.answers import Applied, Proposed
+from mcp_agentspawn.operations.answers import Proposed
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.repair import repair
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import ask
-from tests.faults.cluster import AGENTS, Cluster
-from tests.faults.paths import ledger_holds
+from tests.faults.cluster import Cluster
+from tests.faults.invariants import agrees, all_slots_are_to_be_had, at_rest, nothing_was_spent_twice, watched
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica, start
 
@@ -31,25 +29,6 @@ WRITERS, STEPS, QUESTIONS, LIMIT = 6, 12, 6, 3
 SPAWN = {"propose": 4, "apply": 6, "repair": 1}
 RETIRE = {"retire": 6, "repair": 1}
 ALL = SPAWN | RETIRE
-
-
-@dataclass
-class Sight:
-    """What an observer saw happen in the API server: the uids that each name ever had, and how many stood at once."""
-
-    uids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    standing: set[str] = field(default_factory=set)
-    most: int = 0
-    history: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def see(self, event: str, name: str, uid: str) -> None:
-        self.history.append((event, name, uid))
-        self.uids[name].add(uid)
-        if event == "DELETED":
-            self.standing.discard(uid)
-        else:
-            self.standing.add(uid)
-        self.most = max(self.most, len(self.standing))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -61,13 +40,15 @@ async def test_no_storm_of_applies_makes_too_many_agents_or_two_of_one_or_loses_
         known: list[Proposed] = []
         for turn, verbs in enumerate([SPAWN, RETIRE, SPAWN, RETIRE, SPAWN]):
             await _weather(proxy, (one, other), Writers(known, verbs, seed + turn))
-        await _at_rest(other.later())
+        await at_rest(other.later())
         assert len(sight.uids) >= LIMIT
         assert {len(uids) for uids in sight.uids.values()} == {1}, sight.history
         assert sight.most == LIMIT, sight.history
-        await _agrees(cluster, root)
+        await agrees(cluster, root, other)
+        await nothing_was_spent_twice(cluster, root)
+
         assert set(sight.uids) <= set((await cluster.ledger_of(root))["used"])
-        await _all_slots_are_to_be_had(cluster, root, other)
+        await all_slots_are_to_be_had(cluster, root, other, LIMIT)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -77,9 +58,11 @@ async def test_after_a_storm_of_everything_at_once_all_agrees_again(
     """An apply that a retirement of the same subagent crosses may make another for an instant: it is taken back."""
     async with start(cluster, root, proxy) as one, start(cluster, root) as other:
         await _weather(proxy, (one, other), Writers([], ALL, seed))
-        await _at_rest(other.later())
-        await _agrees(cluster, root)
-        await _all_slots_are_to_be_had(cluster, root, other)
+        await at_rest(other.later())
+        await agrees(cluster, root, other)
+        await nothing_was_spent_twice(cluster, root)
+
+        await all_slots_are_to_be_had(cluster, root, other, LIMIT)
 
 
 @dataclass
@@ -118,53 +101,3 @@ async def _weather(proxy: FaultProxy, replicas: tuple[Replica, Replica], writers
     storm.share = 0
     for replica in replicas:
         await replica.services.later.settle()
-
-
-async def _at_rest(replica: Replica) -> None:
-    """Repair until there is nothing left to do."""
-    for _ in range(10):
-        if not await replica.repair():
-            return
-    raise AssertionError("repair never comes to an end")
-
-
-async def _agrees(cluster: Cluster, root: Root) -> None:
-    agents = {agent["metadata"]["name"]: agent["metadata"]["uid"] for agent in await cluster.agents_of(root)}
-    ledger = await cluster.ledger_of(root)
-    assert set(agents) == set(ledger["live"])
-    assert ledger["spawned"] == len(ledger["used"])
-    phases = {stored["metadata"]["name"]: stored["status"] for stored in await cluster.proposals_of(root)}
-    assert {name: phases[name]["agentUid"] for name in agents} == agents
-    assert {phases[name]["phase"] for name in agents} <= {"starting"}
-    assert {phases[entry["proposal"]]["phase"] for entry in ledger["open"].values() if entry["proposal"] in phases} <= {
-        "proposed"
-    }
-
-
-async def _all_slots_are_to_be_had(cluster: Cluster, root: Root, replica: Replica) -> None:
-    for agent in await ledger_holds(cluster, root):
-        await replica.retire(agent)
-    proposals = [await replica.propose(purpose=f"Afterwards {number}") for number in range(LIMIT + 1)]
-    answers = [await replica.applied(proposal) for proposal in proposals]
-    assert [isinstance(answer, Applied) for answer in answers] == [True] * LIMIT + [False]
-
-
-@asynccontextmanager
-async def watched(cluster: Cluster, root: Root) -> AsyncIterator[Sight]:
-    """Watch a root's Agents, past the proxy; what happened is complete when the block's work is."""
-    sight = Sight()
-    query = {"watch": "1", "labelSelector": f"agentspawn.dev/tree={root.label}"}
-    async with cluster.admin.get(AGENTS, params=query, timeout=None) as events:
-
-        async def look() -> None:
-            async for line in events.content:
-                event = json.loads(line)
-                metadata = event["object"]["metadata"]
-                sight.see(event["type"], metadata["name"], metadata["uid"])
-
-        looking = asyncio.create_task(look())
-        try:
-            yield sight
-        finally:
-            looking.cancel()
-            await asyncio.wait([looking])
