@@ -30,6 +30,7 @@ soak: setup clients ## The tests with their full counts
 
 bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn
+	@$(BIN)/python -m bench.content
 
 mutate: $(ENVIRONMENT) ## Mutation testing of guards and core: 95 % of the mutants must be found out, the rest explained
 	@rm -rf mutants

@@ -5,15 +5,13 @@ import re
 
 import re2
 
-from mcp_agentspawn.content.vicinity import around
+from mcp_agentspawn.content.vicinity import around, members, runs
 
 LEAST_RUN = 16
 QUANTUM = 4
 """Characters of base64 that are whole bytes together."""
-ENCODED = re2.compile(rb"[A-Za-z0-9+/_-]{16}")
-HEXADECIMAL = re2.compile(rb"[0-9a-fA-F]{16}|(?:(?:0x)?[0-9a-fA-F]{2}[ ,:;-]{1,2}){7}")
+PAIRS = re2.compile(rb"(?:(?:0x)?[0-9a-fA-F]{2}[ ,:;-]{1,2}){7}")
 ESCAPED = re2.compile(rb"(?:[%=]|\\x|\\u00)[0-9a-fA-F]{2}|&#[0-9xX]|&[A-Za-z]{2,7};")
-LONG_HEXADECIMAL = re.compile(rb"[0-9a-fA-F]{16,}")
 PAIR = re.compile(rb"(?:0x|\b)([0-9a-fA-F]{2})\b")
 ENTITY = re.compile("&(#[xX][0-9a-fA-F]{1,6}|#[0-9]{1,7}|lt|gt|quot|apos|nbsp|NewLine|colon|sol|period|commat|amp);?")
 NAMED = {
@@ -30,8 +28,9 @@ NAMED = {
     "amp": "&",
 }
 LAST_POINT = 0x10FFFF
-BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-ONLY_BASE64 = bytes(byte if byte in BASE64 else b"+/ "["-_".find(chr(byte))] for byte in range(256))
+OF_BASE64 = members(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_")
+OF_HEXADECIMAL = members(b"0123456789abcdefABCDEF")
+STANDARD = bytes.maketrans(b"-_", b"+/")
 TEXT = re2.compile(rb"[\t\n -~]{12}")
 TEXTS = re.compile(rb"[\t\n -~]{12,}")
 
@@ -47,9 +46,8 @@ def base64(data: bytes) -> str:
 
     No words have a base64 without capitals.
     """
-    long = [run for run in around(ENCODED, data).translate(ONLY_BASE64).split() if len(run) >= LEAST_RUN]
-    runs = [run for run in long if not run.islower()]
-    whole = (b"".join(_filled_up(run[start:]) for run in runs) for start in range(QUANTUM))
+    found = [run.translate(STANDARD) for run in runs(OF_BASE64, LEAST_RUN, data) if not run.islower()]
+    whole = (b"".join(_filled_up(run[start:]) for run in found) for start in range(QUANTUM))
     return "\n".join(_readable(binascii.a2b_base64(joined)) for joined in whole)
 
 
@@ -60,9 +58,9 @@ def _filled_up(run: bytes) -> bytes:
 
 def hexadecimal(data: bytes) -> str:
     """What stands in long runs of hexadecimal, and in pairs of its digits."""
-    near = around(HEXADECIMAL, data)
-    long = b"".join(run[: len(run) // 2 * 2] for run in LONG_HEXADECIMAL.findall(near))
-    return "\n".join(_readable(binascii.a2b_hex(run)) for run in (long, b"".join(PAIR.findall(near))))
+    long = b"".join(run[: len(run) // 2 * 2] for run in runs(OF_HEXADECIMAL, LEAST_RUN, data))
+    pairs = b"".join(PAIR.findall(around(PAIRS, data)))
+    return "\n".join(_readable(binascii.a2b_hex(digits)) for digits in (long, pairs))
 
 
 def _readable(data: bytes) -> str:

@@ -43,27 +43,38 @@ class PhraseBook:
         parts = [(name, _parts(text, vocabulary)) for name, text in phrases]
         kinds = _kinds(_choices(text for _, text in parts))
         patterns = [(name, "".join(_pattern(part, kinds) for part in text)) for name, text in parts]
-        self._kinds = {spelling: kind for word, kind in kinds.items() for spelling in _spellings(word, kinds)}
+        self.kinds = {spelling: kind for word, kind in kinds.items() for spelling in _spellings(word, kinds)}
         self._sets = [
             PatternSet(patterns[at : at + PHRASES_IN_A_SET], single_bytes=True)
             for at in range(0, len(patterns), PHRASES_IN_A_SET)
         ]
 
-    def matches(self, words: Sequence[bytes]) -> frozenset[str]:
-        """The names of the phrases that stand in a text of these words. Raises `ScanFailed`."""
-        kinds = bytes(map(self._kinds.get, words, repeat(0)))
+    def matches(self, kinds: bytes) -> frozenset[str]:
+        """The names of the phrases that stand in a text of words of these kinds. Raises `ScanFailed`."""
         return frozenset[str]().union(*(patterns.matches(kinds) for patterns in self._sets))
 
 
-def books(phrases: Phrases, vocabulary: Mapping[str, str]) -> Sequence[PhraseBook]:
+class PhraseLibrary:
     """All phrases, in order, in as few books as hold them."""
-    found = []
-    while phrases:
-        counts = range(2, len(phrases) + 1)
-        fitting = 1 + bisect_left(counts, MOST_KINDS + 1, key=partial(_count, phrases, vocabulary))
-        found.append(PhraseBook(phrases[:fitting], vocabulary))
-        phrases = phrases[fitting:]
-    return found
+
+    def __init__(self, phrases: Phrases, vocabulary: Mapping[str, str]) -> None:
+        self.books: list[PhraseBook] = []
+        while phrases:
+            counts = range(2, len(phrases) + 1)
+            fitting = 1 + bisect_left(counts, MOST_KINDS + 1, key=partial(_count, phrases, vocabulary))
+            self.books.append(PhraseBook(phrases[:fitting], vocabulary))
+            phrases = phrases[fitting:]
+        known = {word for book in self.books for word in book.kinds}
+        self._kinds = {word: bytes(book.kinds.get(word, 0) for book in self.books) for word in known}
+
+    def matches(self, words: Sequence[bytes]) -> frozenset[str]:
+        """The names of the phrases that stand in a text of these words. Raises `ScanFailed`.
+
+        Each word is looked up once: it has one byte for each book.
+        """
+        kinds = b"".join(map(self._kinds.get, words, repeat(bytes(len(self.books)))))
+        found = (book.matches(kinds[at :: len(self.books)]) for at, book in enumerate(self.books))
+        return frozenset[str]().union(*found)
 
 
 def _count(phrases: Phrases, vocabulary: Mapping[str, str], first: int) -> int:

@@ -10,7 +10,7 @@ import re2
 from mcp_agentspawn.content.decoding import decoded
 from mcp_agentspawn.content.folding import folded, letters, words
 from mcp_agentspawn.content.patterns import PatternSet
-from mcp_agentspawn.content.phrases import PhraseBook, books
+from mcp_agentspawn.content.phrases import PhraseLibrary
 from mcp_agentspawn.content.rules import Reads, group_of, rule_file, rules
 from mcp_agentspawn.content.vicinity import around
 from mcp_agentspawn.content.weighing import outweighs
@@ -74,9 +74,7 @@ def _looks(text: str) -> Iterator[Callable[[], frozenset[str]]]:
     if plain != text:
         yield partial(_written, folded(around(STRANGE, text.encode()).decode(errors="ignore")).encode())
     yield partial(_patterned, "letters", letters(plain))
-    spoken = words(plain)
-    for book in phrase_books():
-        yield partial(book.matches, spoken)
+    yield lambda: phrase_library().matches(words(plain))
 
 
 def _written(text: bytes) -> frozenset[str]:
@@ -98,7 +96,7 @@ def pattern_sets(reads: Reads) -> Sequence[PatternSet]:
 
 
 @cache
-def phrase_books() -> Sequence[PhraseBook]:
+def phrase_library() -> PhraseLibrary:
     """The phrases of all rules."""
     phrases = [(rule.id, phrase) for rule in rules().values() for phrase in rule.phrases]
-    return books(phrases, rule_file().vocabulary)
+    return PhraseLibrary(phrases, rule_file().vocabulary)

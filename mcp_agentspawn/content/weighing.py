@@ -8,7 +8,7 @@ from typing import Any
 import re2
 
 from mcp_agentspawn.content.rules import rules
-from mcp_agentspawn.content.vicinity import around
+from mcp_agentspawn.content.vicinity import members, runs
 
 LEAST_VALUE, LEAST_TOKEN, MOST_TOKEN = 8, 32, 128
 LEAST_DISTINCT = 6
@@ -18,6 +18,7 @@ MOST_CANDIDATES = 64
 DIGITS, UPPER, LOWER = b"0123456789", b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", b"abcdefghijklmnopqrstuvwxyz"
 HEXADECIMAL = b"0123456789abcdefABCDEFx"
 BETWEEN_WORDS = b"_-"
+OF_TOKEN = members(bytes(range(ord("!"), 256)))
 AROUND = b"\"'`(),;.:!?[]{}"
 PLACEHOLDER_BEGINS = (b"$", b"{", b"<", b"%", b"*", b"(", b"[", b"/", b"./", b"~")
 PLACEHOLDER_HOLDS = (
@@ -61,8 +62,7 @@ def _is_secret(value: bytes) -> bool:
 
 def _random(text: bytes) -> bool:
     """Whether there is a long token of small and capital letters and digits that no known kind of name explains."""
-    tokens = around(_pattern("credential.random"), text).split()
-    return any(_is_random(token.strip(AROUND)) for token in tokens if len(token) >= LEAST_TOKEN)
+    return any(_is_random(run.strip(AROUND)) for run in runs(OF_TOKEN, LEAST_TOKEN, text))
 
 
 def _is_random(token: bytes) -> bool:
