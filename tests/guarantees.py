@@ -27,6 +27,9 @@ KILLED_IN_TREES = "faults/test_killed_in_trees.py"
 LOST_ANSWERS = "faults/test_lost_answers.py"
 PAUSED = "faults/test_paused.py"
 RACES = "faults/test_races.py"
+RACES_WITH_RETIREMENT = "faults/test_races_with_retirement.py"
+EVERY_REQUEST = "faults/test_every_request.py"
+FAILING_PARTS = "faults/test_dependencies.py"
 STORM = "faults/test_storm.py"
 
 LOCK = "deploy/test_lock.py"
@@ -388,7 +391,7 @@ PITFALLS = [
         "P40",
         "A crash between any two steps leaves something that the next call or repair completes or releases.",
         "the store's protocol",
-        every(KILLED, KILLED_IN_TREES, LOST_ANSWERS, PAUSED, STORM),
+        every(EVERY_REQUEST, KILLED, KILLED_IN_TREES, LOST_ANSWERS, PAUSED, STORM),
     ),
     Guarantee(
         "P41",
@@ -655,7 +658,8 @@ ATTACKS = [
         "T14",
         "Between looking and reserving nobody slips through.",
         "OpenClaw #112615, EDDI",
-        every(RACES) + of(COUNTING, "test_many_applies_at_once_on_two_servers_make_as_many_agents_as_the_limit"),
+        every(RACES, RACES_WITH_RETIREMENT)
+        + of(COUNTING, "test_many_applies_at_once_on_two_servers_make_as_many_agents_as_the_limit"),
     ),
     Guarantee(
         "T15",
@@ -679,7 +683,7 @@ ATTACKS = [
         "T17",
         "With any part away nothing is spawned, and retiring goes on as far as it can.",
         "fail-open helpers of RHT, ToolHive and KMS",
-        every(DEPENDENCIES),
+        every(DEPENDENCIES, FAILING_PARTS),
     ),
     Guarantee(
         "T18",
