@@ -48,7 +48,14 @@ def resolve(caller: Caller, ask: Ask, template: Template | None) -> Asked:
 
 def _parameters(ask: Ask, properties: Mapping[str, Any]) -> dict[str, Scalar]:
     defaults = {name: schema["default"] for name, schema in properties.items() if "default" in schema}
-    return defaults | {name: _typed(text, properties.get(name, {}).get("type")) for name, text in ask.parameters}
+    given = {name: _typed(text, properties.get(name, {}).get("type")) for name, text in ask.parameters}
+    return {name: _as_stored(value) for name, value in (defaults | given).items()}
+
+
+def _as_stored(value: Scalar) -> Scalar:
+    """A whole number without a fraction, as the API server will give it back."""
+    whole = isinstance(value, float) and value.is_integer() and abs(value) <= MOST_INTEGER
+    return int(value) if whole else value
 
 
 def _typed(text: str, kind: str | None) -> Scalar:

@@ -1,10 +1,11 @@
+from copy import deepcopy
 from datetime import timedelta
 
 import pytest
 
 from mcp_agentspawn.core.model import Scalar
 from mcp_agentspawn.core.request import resolve
-from tests.builders import CALLER, ask, template
+from tests.builders import CALLER, RESEARCHER, ask, template
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,15 @@ def test_without_a_template_nothing_is_filled_in() -> None:
 
     assert asked.template is None
     assert (asked.request.model, asked.request.tools, asked.request.lifetime) == ("", (), timedelta(0))
+
+
+@pytest.mark.parametrize(("text", "value"), [("1.0", 1), ("0.5", 0.5), ("1e300", 1e300), ("-0.0", 0)])
+def test_a_whole_number_has_no_fraction_because_the_api_server_keeps_none(text: str, value: float) -> None:
+    schema = deepcopy(RESEARCHER["parameters"])
+    schema["properties"]["share"] = {"type": "number", "default": 1.0}
+    numbers = template(parameters=schema)
+    given = resolve(CALLER, ask(parameters=(("share", text),)), numbers).request.parameters["share"]
+    left_out = resolve(CALLER, ask(parameters=()), numbers).request.parameters["share"]
+
+    assert (given, type(given)) == (value, type(value))
+    assert (left_out, type(left_out)) == (1, int)
