@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mcp_agentspawn.core.ledger import MOST_AUDIT_HEADS, Change, Head, Ledger, Live, Used
+from mcp_agentspawn.core.ledger import MOST_AUDIT_HEADS, Change, Head, Ledger, Live, Open, Used
 from tests.builders import NOON
 
 EMPTY = Ledger("agents/orchestrator")
@@ -36,3 +36,10 @@ def test_of_too_many_logs_the_one_that_began_first_leaves_whoever_wrote_it() -> 
 
     left = set(heads) - set(full.anchored(Head("new@3000", 1, "sha256:a")).audit)
     assert left == {"w@1@2001"}
+
+
+def test_a_ledger_knows_the_parent_of_what_is_open_and_of_what_lives() -> None:
+    opened = EMPTY.opened("sha256:r", Open("sub-a", NOON, "sub-p"), Change(NOON))
+    ledger = opened.reserved("sub-b", Live(NOON, "n", "sha256:s", parent="sub-q"), Change(NOON))
+
+    assert ledger.parents() == {"sub-a": "sub-p", "sub-b": "sub-q"}
