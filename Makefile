@@ -5,7 +5,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/.installed
 KAGENT := .cache/kagent/.installed
 NODE := .cache/node/.installed
-INSIDE := mcp_agentspawn/core/*,mcp_agentspawn/guards/*,mcp_agentspawn/operations/*
+INSIDE := mcp_agentspawn/core/*,mcp_agentspawn/content/*,mcp_agentspawn/guards/*,mcp_agentspawn/operations/*
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -30,6 +30,7 @@ soak: setup clients ## The tests with their full counts
 
 bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn
+	@$(BIN)/python -m bench.hot
 	@$(BIN)/python -m bench.content
 
 mutate: $(ENVIRONMENT) ## Mutation testing of guards and core: 95 % of the mutants must be found out, the rest explained
