@@ -122,7 +122,7 @@ async def _sent(target: Target, dice: Dice) -> None:
     headers = LEGACY | {"x-agentspawn-token": dice.choices(target.tokens, [8, 1, 1])[0]}
     method, how = "POST", dice.random()
     if how < 0.35:
-        message["params"]["arguments"] = dice.mutated(arguments)
+        message["params"]["arguments"] = _impatient(dice.mutated(arguments))
     elif how < 0.45:
         message = dice.mutated(message)
     body = written(message)
@@ -156,6 +156,13 @@ def _call(target: Target, dice: Dice) -> tuple[str, dict[str, Any]]:
             return tool, {"query": "research", "limit": 5, "labels": ["sources"], "cursor": "", "source": ""}
         case _:
             return tool, {}
+
+
+def _impatient(arguments: Any) -> Any:
+    """The same, but nobody waits long for a person who never comes."""
+    if isinstance(arguments, dict) and arguments.get("wait_seconds") in range(1, 21):
+        return arguments | {"wait_seconds": 0.0}
+    return arguments
 
 
 def _odd_headers(dice: Dice) -> Headers:
