@@ -1,6 +1,9 @@
 """What a person reads of a log that is not whole: where, what, and how much of it."""
 
+import json
+
 import pytest
+import rfc8785
 
 from mcp_agentspawn.core.audit_line import CUT, MOST_REASONS, MOST_TEXT, SEGMENT, NotWhole, described, read
 from mcp_agentspawn.core.audit_verify import MOST_REMARKS, verify
@@ -131,6 +134,31 @@ def test_many_damaged_lines_may_hold_as_many_records() -> None:
     lines = [*LINES[:4], b"garbage\n", b"garbage\n", b"garbage\n", *LINES[7:]]
 
     assert [code for _, code, _ in findings(lines)] == ["unreadable"] * 3
+
+
+def test_what_is_beyond_the_bound_of_damaged_lines_is_not_forgotten() -> None:
+    lines = [*LINES[:5], *([b"garbage\n"] * (MOST_REMARKS + 1)), *LINES[5:]]
+
+    assert findings(lines)[-1] == (0, "more", "1 more")
+
+
+def test_only_a_segment_names_a_torn_line() -> None:
+    lines = Chain().segment().write(Record("e", "", "", details={"torn": hash_of(TORN)})).lines
+
+    assert findings(lines) == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sequence": "1"}, {"sequence": True}, {"details": []}, {"writer": 1}, {"event": None}]
+)
+def test_a_record_of_other_types_is_altered_although_its_hash_fits(changes: dict[str, object]) -> None:
+    body = json.loads(LINES[0]) | changes
+    del body["hash"]
+    line = rfc8785.dumps({**body, "hash": hash_of(rfc8785.dumps(body))})
+
+    with pytest.raises(NotWhole) as refused:
+        read(line)
+    assert refused.value.code == "edited"
 
 
 def test_an_error_about_a_line_says_its_code() -> None:
