@@ -1,5 +1,6 @@
 """Two servers on one real API server, and callers with rules of their own."""
 
+import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -27,7 +28,8 @@ from tests.faults.replicas import ROOMY, kubeconfig
 from tests.localplane.waiting import until
 
 Document = dict[str, Any]
-CALLERS = 120
+CALLERS = 160
+ONBOARDED_AT_A_TIME = 8
 REFUSED_CALLERS = 8
 UNRULED = "attack-unruled"
 
@@ -251,8 +253,8 @@ class Battlefield:
 @asynccontextmanager
 async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefield]:
     """Onboard the callers, write the rules, start the servers in this process, and wait until they are ready."""
-    unused = [await cluster.onboard(f"attack-{number}") for number in range(CALLERS)]
-    special = [await cluster.onboard(account) for account in (*POLICIES, UNRULED)]
+    unused = await _onboarded(cluster, [f"attack-{number}" for number in range(CALLERS)])
+    special = await _onboarded(cluster, [*POLICIES, UNRULED])
     granted = [root for root in (*unused, *special) if root.account != UNGRANTED]
     await _grant(cluster, granted)
     await _offer_spawning(cluster)
@@ -267,6 +269,16 @@ async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefie
         await until(lambda: _answers(cluster, APPROVALS))
         refused, newcomers = unused[:REFUSED_CALLERS], unused[REFUSED_CALLERS:]
         yield Battlefield(cluster, rules, urls, files, iter(newcomers), cycle(refused))
+
+
+async def _onboarded(cluster: Cluster, accounts: Sequence[str]) -> Sequence[Root]:
+    turns = asyncio.Semaphore(ONBOARDED_AT_A_TIME)
+
+    async def onboard(account: str) -> Root:
+        async with turns:
+            return await cluster.onboard(account)
+
+    return await asyncio.gather(*map(onboard, accounts))
 
 
 def _write(rules: Rules, unused: Sequence[Root]) -> None:

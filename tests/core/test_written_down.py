@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from mcp_agentspawn.core.digest import grant_document
+from mcp_agentspawn.core.digest import digest_of, grant_document, request_digest
 from mcp_agentspawn.core.errors import ConfigError, Refused
-from mcp_agentspawn.core.model import Grant
+from mcp_agentspawn.core.model import Caller, Grant, Request, Root
 from mcp_agentspawn.core.render import MOST_ID_CHARACTERS, proposal_id
+from mcp_agentspawn.core.switches import Freeze, Switches
 from mcp_agentspawn.core.text import hidden_characters
 from tests.builders import RESEARCHER, template
 
@@ -24,6 +25,42 @@ def test_a_grant_is_stored_under_these_names() -> None:
         "askFirst": ["web-search/search"],
         "parameters": {"pages": 3},
     }
+
+
+def test_a_request_is_found_again_under_this_digest() -> None:
+    request = Request("researcher", "Find out", {"pages": 3}, ("web-search/search",), "m", timedelta(minutes=5))
+    caller = Caller(Root("agents", "orchestrator", "subagents"), "sub-p")
+
+    assert request_digest(caller, request, "sha256:t") == digest_of(
+        {
+            "root": "agents/orchestrator",
+            "home": "subagents",
+            "parent": "sub-p",
+            "template": "sha256:t",
+            "name": "researcher",
+            "purpose": "Find out",
+            "parameters": {"pages": 3},
+            "tools": ["web-search/search"],
+            "model": "m",
+            "lifetime": 300,
+        }
+    )
+
+
+def test_the_widest_freeze_is_named_first() -> None:
+    root = Root("agents", "orchestrator", "subagents")
+    freezes = [
+        Freeze("root.agents.orchestrator", frozen=True, root="agents/orchestrator"),
+        Freeze("a-namespace", frozen=True, namespace="agents"),
+        Freeze("everywhere", frozen=True),
+        Freeze("b-everywhere", frozen=True),
+    ]
+
+    named = []
+    while freeze := Switches(freezes).stopping(root):
+        named.append(freeze.name)
+        freezes.remove(freeze)
+    assert named == ["b-everywhere", "everywhere", "a-namespace", "root.agents.orchestrator"]
 
 
 @pytest.mark.parametrize(
