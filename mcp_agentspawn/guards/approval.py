@@ -33,14 +33,12 @@ class ApprovalGuard(ManifestGuard):
     wait: Annotated[Duration, AfterValidator(_bounded)] = Field(default=timedelta(hours=1))
 
     async def check(self, rendered: Rendered, facts: Facts) -> Verdict:
-        """Hold until enough different people have approved these very bytes; deny once one of them has denied."""
-        needed = PEOPLE[self.risk(rendered.template, rendered.request, rendered.proposal)]
-        if needed == 0:
-            return Allow()
+        """Hold until enough different people have approved these very bytes; deny once one has denied, asked or not."""
         stored = rendered.proposal
         decisions = counted(stored, await facts.approvals(stored.id)) if stored else ()
         if is_denied(decisions):
             return Deny((Reason("approval.denied", "A person has decided against this subagent."),))
+        needed = PEOPLE[self.risk(rendered.template, rendered.request, stored)]
         given = len(approvers(decisions))
         if given >= needed:
             return Allow()

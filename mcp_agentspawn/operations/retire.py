@@ -12,7 +12,6 @@ from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Upstream
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
-from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations import places
@@ -115,7 +114,7 @@ async def _one(errand: Errand, found: Member) -> Retired | Refusal:
 
 async def _withdraw(errand: Errand, stored: Proposal) -> Retired | Refusal:
     services, caller = errand.services, errand.caller
-    if PEOPLE[stored.risk] and is_denied(counted(stored, await services.approvals.of(stored.id))):
+    if is_denied(counted(stored, await services.approvals.of(stored.id))):
         return await refuse(services, caller, "retire_subagent", (DENIED,), subject=stored.id)
     head = await services.audit.write(_record("retire.intent", errand, stored.id))
     try:

@@ -52,6 +52,10 @@ async def test_low_risk_asks_nobody() -> None:
     assert await judge(case("low")) == Allow()
 
 
+async def test_a_denial_is_heard_although_nobody_was_asked() -> None:
+    assert codes(await judge(case("low"), yes(decision="deny"))) == ["approval.denied"]
+
+
 @pytest.mark.parametrize(("risk", "people"), [("medium", 1), ("high", 2)])
 async def test_risk_asks_so_many_different_people(risk: Risk, people: int) -> None:
     deciders = [yes(name) for name in ("alice", "bob")]
