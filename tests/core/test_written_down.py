@@ -103,4 +103,4 @@ def test_a_placeholder_that_names_nothing_is_said_with_its_line() -> None:
 
     assert (error["type"], error["msg"]) == ("placeholder", "${nobody} names no parameter")
     assert error["ctx"] == {"message": "${nobody} names no parameter", "line": 1}
-    assert error["loc"] == ("agent", "instructions")
+    assert (error["loc"], error["input"]) == (("agent", "instructions"), None)
