@@ -111,7 +111,7 @@ def test_a_note_names_another_log_of_the_same_writer_and_of_no_other() -> None:
 
 
 def test_a_log_without_a_record_has_no_writer_and_no_heads() -> None:
-    report = verify([], [Head("", 1, "sha256:00")])
+    report = verify([], [Head("", 1, "sha256:00"), Head("@x", 1, "sha256:00")])
 
     assert (report.writer, report.heads, [note.code for note in report.notes]) == ("", 0, ["tail_unchecked"])
 
@@ -140,6 +140,12 @@ def test_what_is_beyond_the_bound_of_damaged_lines_is_not_forgotten() -> None:
     lines = [*LINES[:5], *([b"garbage\n"] * (MOST_REMARKS + 1)), *LINES[5:]]
 
     assert findings(lines)[-1] == (0, "more", "1 more")
+
+
+def test_a_whole_record_whose_end_comes_apart_is_torn() -> None:
+    pieces = [*LINES[:5], LINES[5][:-1], b"\n", *LINES[6:]]
+
+    assert [(line, code) for line, code, _ in findings(pieces)] == [(6, "torn_end"), (6, "unreadable")]
 
 
 def test_only_a_segment_names_a_torn_line() -> None:

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 
 from mcp_agentspawn.core.digest import digest_of, grant_document, request_digest
 from mcp_agentspawn.core.errors import ConfigError, Refused
-from mcp_agentspawn.core.model import Caller, Grant, Request, Root
-from mcp_agentspawn.core.render import MOST_ID_CHARACTERS, proposal_id
+from mcp_agentspawn.core.model import Caller, Compaction, Grant, Request, Root, Scalar, ToolSelection
+from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
+from mcp_agentspawn.core.render import MOST_ID_CHARACTERS, grant_of, proposal_id, render
 from mcp_agentspawn.core.switches import Freeze, Switches
 from mcp_agentspawn.core.text import hidden_characters
 from tests.builders import RESEARCHER, template
@@ -61,6 +62,70 @@ def test_the_widest_freeze_is_named_first() -> None:
         named.append(freeze.name)
         freezes.remove(freeze)
     assert named == ["b-everywhere", "everywhere", "a-namespace", "root.agents.orchestrator"]
+
+
+NARROWING = {
+    "type": "object",
+    "properties": {
+        "pages": {"type": "integer", "narrows": True},
+        "site": {"type": "string", "maxLength": 9, "narrows": False},
+        "topic": {"type": "string", "maxLength": 9},
+    },
+}
+
+
+def test_a_grant_is_what_was_asked_for_and_what_its_template_marks() -> None:
+    known = template(parameters=NARROWING, depth=1, agent={"description": "x", "instructions": "x"})
+    values: dict[str, Scalar] = {"pages": 3, "site": "x", "topic": "y", "made-up": 1}
+    tools = ("web-search/fetch", "web-search/search", "other/fetch")
+    request = Request("researcher", "Find out", values, tools, "m", timedelta(minutes=5))
+
+    assert grant_of(request, known) == Grant(
+        tools=tools,
+        models=("m",),
+        lifetime=timedelta(minutes=5),
+        depth=1,
+        ask_first=("web-search/fetch",),
+        parameters={"pages": 3},
+    )
+
+
+def test_an_agent_has_its_templates_compaction_and_spawn_tools_by_its_depth() -> None:
+    flat, deep = template(), template(depth=1)
+    request = Request("researcher", "Find out", {"topic": "x"}, (), "m", timedelta(minutes=5))
+    caller = Caller(Root("agents", "orchestrator", "subagents"))
+    made, spawning = [render("sub-a", caller, request, known, "sha256:r") for known in (flat, deep)]
+
+    assert made.compaction == Compaction(after_tokens=12000, keep_events=10)
+    assert (made.tools, spawning.tools) == ((), (ToolSelection(SPAWN_SERVER, SPAWN_TOOLS),))
+
+
+def test_an_agent_of_a_template_without_compaction_has_none() -> None:
+    agent = {key: value for key, value in RESEARCHER["agent"].items() if key != "compaction"}
+    request = Request("researcher", "Find out", {"topic": "x"}, (), "m", timedelta(minutes=5))
+    caller = Caller(Root("agents", "orchestrator", "subagents"))
+
+    assert render("sub-a", caller, request, template(agent=agent), "sha256:r").compaction is None
+
+
+def test_a_fence_mark_that_came_so_far_is_refused_by_the_name_of_its_value() -> None:
+    request = Request("researcher", "Find out", {"topic": "a >>> b"}, (), "m", timedelta(minutes=5))
+    with pytest.raises(Refused) as refused:
+        render("sub-a", Caller(Root("agents", "orchestrator", "subagents")), request, template(), "sha256:r")
+
+    assert (refused.value.code, refused.value.message) == ("render.fence", "The value of topic holds a fence mark.")
+
+
+def test_a_user_of_another_kind_is_no_root() -> None:
+    assert Root.of_virtual_user("alice", "subagents") is None
+    assert Root.of_virtual_user("agentspawn:agents:a", "subagents") == Root("agents", "a", "subagents")
+
+
+def test_a_template_without_parameters_grants_none() -> None:
+    known = template(parameters={"type": "object"}, agent={"description": "x", "instructions": "x"})
+    request = Request("researcher", "Find out", {"pages": 3}, (), "m", timedelta(minutes=5))
+
+    assert grant_of(request, known).parameters == {}
 
 
 @pytest.mark.parametrize(
