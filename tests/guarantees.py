@@ -30,6 +30,9 @@ RACES = "faults/test_races.py"
 RACES_WITH_RETIREMENT = "faults/test_races_with_retirement.py"
 EVERY_REQUEST = "faults/test_every_request.py"
 FAILING_PARTS = "faults/test_dependencies.py"
+FUZZED_APPROVALS = "fuzz/test_fuzz_approvals.py"
+FUZZED_RULES = "fuzz/test_fuzz_rules.py"
+FUZZED_TOOLS = "fuzz/test_fuzz_tools.py"
 STORM = "faults/test_storm.py"
 
 LOCK = "deploy/test_lock.py"
@@ -352,7 +355,8 @@ PITFALLS = [
         "P34",
         "A verdict is one of two words, and a wait has a bound.",
         "kars' approvals",
-        of(APPROVAL, "test_a_verdict_is_one_of_two_words", "test_a_late_decision_never_revives_a_proposal"),
+        of(APPROVAL, "test_a_verdict_is_one_of_two_words", "test_a_late_decision_never_revives_a_proposal")
+        + every(FUZZED_APPROVALS),
     ),
     Guarantee(
         "P35",
@@ -461,7 +465,8 @@ PITFALLS = [
             "test_no_server_starts_on_a_policy_that_can_not_be_read",
             "test_a_policy_that_breaks_while_it_is_used_widens_nothing",
             "test_a_caller_without_a_policy_may_nothing",
-        ),
+        )
+        + every(FUZZED_RULES),
     ),
     Guarantee(
         "P49",
@@ -511,7 +516,7 @@ PITFALLS = [
         "P54",
         "What is too large, too deep, too many or unknown is refused in few words.",
         "kars' strict input",
-        of(CHANNEL, "test_what_is_too_large_too_deep_or_unknown_is_refused_shortly"),
+        of(CHANNEL, "test_what_is_too_large_too_deep_or_unknown_is_refused_shortly") + every(FUZZED_TOOLS),
     ),
     Guarantee(
         "P55",
