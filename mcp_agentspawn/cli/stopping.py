@@ -9,7 +9,9 @@ from pathlib import Path
 import click
 
 from mcp_agentspawn.cli import FINDINGS
-from mcp_agentspawn.cli.escaping import block, escaped
+from mcp_agentspawn.cli.escaping import escaped
+from mcp_agentspawn.cli.freezing import CANARYS, freeze_one, instead_of, list_frozen, switch, unfreeze_one
+from mcp_agentspawn.cli.knowing import tree
 from mcp_agentspawn.cli.people import (
     FINE,
     Cluster,
@@ -20,28 +22,23 @@ from mcp_agentspawn.cli.people import (
     reason_option,
     root_name,
 )
+from mcp_agentspawn.cli.resetting import account_uid, reset_root
+from mcp_agentspawn.cli.standing import state_of
+from mcp_agentspawn.core.decisions import counted, is_denied
 from mcp_agentspawn.core.errors import Conflict, Refused
-from mcp_agentspawn.core.model import Root, Subagent
-from mcp_agentspawn.core.names import CANARY, DEFAULT_HOME, SYSTEM_NAMESPACE
-from mcp_agentspawn.core.switches import Freeze, Reset, freeze_name
-from mcp_agentspawn.operations.services import random_suffix
+from mcp_agentspawn.core.model import Subagent
+from mcp_agentspawn.core.names import DEFAULT_HOME
+from mcp_agentspawn.core.switches import Freeze, freeze_name
 
-CANARYS = f"{SYSTEM_NAMESPACE}/{CANARY}"
 GONE_WITHIN_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 0.2
 FREEZES_WITHIN_SECONDS = 1.0
 """How long after a freeze something that was on its way may still be made."""
-CURRENT = "current"
-
-namespace_option = click.option(
-    "--namespace", callback=namespace_name, help="Only into this namespace, and by roots from it."
-)
-root_option = click.option("--root", callback=root_name, help="Only this root, namespace/account.")
 
 
 @click.command(short_help="Stop every new spawn, at once.")
-@namespace_option
-@root_option
+@click.option("--namespace", callback=namespace_name, help="Only into this namespace, and by roots from it.")
+@click.option("--root", callback=root_name, help="Only this root, namespace/account.")
 @reason_option
 @click.option("--list", "only_list", is_flag=True, help="Change nothing; list what is frozen.")
 @kubeconfig_option
@@ -52,19 +49,19 @@ def freeze(namespace: str, root: str, reason: str, only_list: bool, kubeconfig: 
     """
     if not only_list and not reason:
         raise click.UsageError("--reason is needed: others will want to know.")
-    switched = None if only_list else _switched(namespace, root, reason, frozen=True)
-    as_person(kubeconfig, lambda cluster: _switch(cluster, switched))
+    switched = _switched(namespace, root, reason, frozen=True)
+    as_person(kubeconfig, list_frozen if only_list else lambda cluster: freeze_one(cluster, switched))
 
 
 @click.command(short_help="End a freeze.")
-@namespace_option
-@root_option
+@click.option("--namespace", callback=namespace_name, help="The freeze of this namespace, not that of everything.")
+@click.option("--root", callback=root_name, help="The freeze of this root, namespace/account.")
 @reason_option
 @kubeconfig_option
 def unfreeze(namespace: str, root: str, reason: str, kubeconfig: Path | None) -> None:
     """End the freeze of everything, or that of a namespace or a root. Others stay as they are."""
     switched = _switched(namespace, root, reason, frozen=False)
-    as_person(kubeconfig, lambda cluster: _switch(cluster, switched))
+    as_person(kubeconfig, lambda cluster: unfreeze_one(cluster, switched))
 
 
 @click.command("retire-tree", short_help="Remove all subagents of one root.")
@@ -92,7 +89,7 @@ def retire_tree(root: str, namespace: str, keep_open: bool, reason: str, kubecon
 @click.command(short_help="Let the counts of a root begin anew, or a new account go on.")
 @click.argument("root", callback=root_name, metavar="NAMESPACE/ACCOUNT")
 @click.option("--counts", is_flag=True, help="What it has spawned and changed so far counts no longer.")
-@click.option("--account", default="", help="The service account of this uid may go on with the tree; or: current.")
+@click.option("--account", callback=account_uid, help="The service account of this uid may go on; or: current.")
 @reason_option
 @kubeconfig_option
 def reset(root: str, counts: bool, account: str, reason: str, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click passes flags so
@@ -101,7 +98,7 @@ def reset(root: str, counts: bool, account: str, reason: str, kubeconfig: Path |
         raise click.UsageError("--counts or --account is needed: without them there is nothing to reset.")
     if not reason:
         raise click.UsageError("--reason is needed: others will want to know.")
-    as_person(kubeconfig, lambda cluster: _reset(cluster, root, account, reason, counts=counts))
+    as_person(kubeconfig, lambda cluster: reset_root(cluster, root, account, reason, counts=counts))
 
 
 def _switched(namespace: str, root: str, reason: str, *, frozen: bool) -> Freeze:
@@ -110,33 +107,6 @@ def _switched(namespace: str, root: str, reason: str, *, frozen: bool) -> Freeze
     if root == CANARYS:
         raise click.UsageError("That freeze shows the server that freezing works; it stays.")
     return Freeze(freeze_name(namespace, root), frozen, reason, namespace=namespace, root=root)
-
-
-async def _switch(cluster: Cluster, switched: Freeze | None) -> int:
-    if switched is not None:
-        await _set(cluster, switched)
-    found = [freeze for freeze in (await cluster.switchboard.current(fresh=True)).freezes if _is_told(freeze)]
-    for each in sorted(found, key=lambda freeze: (bool(freeze.root), bool(freeze.namespace), freeze.name)):
-        for line in [*block(f"{_place(each)}, by {each.by}", "Frozen: "), *block(each.reason, "  ")]:
-            click.echo(line)
-    if not found:
-        click.echo("Nothing is frozen.")
-    return FINE
-
-
-async def _set(cluster: Cluster, switched: Freeze) -> None:
-    """Switch it in one's own name; what is not frozen and never was is left alone."""
-    known = {freeze.name for freeze in (await cluster.switchboard.current(fresh=True)).freezes}
-    if switched.frozen or switched.name in known:
-        await cluster.switchboard.set(replace(switched, by=await cluster.whoami()))
-
-
-def _is_told(freeze: Freeze) -> bool:
-    return freeze.frozen and freeze.root != CANARYS
-
-
-def _place(freeze: Freeze) -> str:
-    return freeze.root or (f"namespace {freeze.namespace}" if freeze.namespace else "everything")
 
 
 @dataclass
@@ -161,8 +131,9 @@ class _Progress:
 
 async def _retire(cluster: Cluster, root: str, only: str, first: Freeze | None) -> int:
     if first is not None:
-        await _set(cluster, first)
-        click.echo(f"Frozen: {escaped(root)}")
+        replaced = await switch(cluster, replace(first, by=await cluster.whoami()))
+        for line in [f"Frozen: {escaped(root)}", *instead_of(replaced)]:
+            click.echo(line)
     progress = _Progress()
     with suppress(TimeoutError):
         async with asyncio.timeout(GONE_WITHIN_SECONDS):
@@ -174,6 +145,7 @@ async def _retire(cluster: Cluster, root: str, only: str, first: Freeze | None) 
     _tell(root, progress, elsewhere)
     if progress.ended and not progress.seen:
         _tell_of_none(root, progress, known=known, frozen=first is not None)
+    await _tell_of_open(cluster, root)
     found = bool(progress.seen) or (known and not elsewhere)
     return FINE if found and progress.ended and not progress.left and not progress.unread else FINDINGS
 
@@ -192,12 +164,7 @@ async def _homes(cluster: Cluster, root: str, only: str) -> set[str]:
 
 async def _proposed(cluster: Cluster, root: str) -> set[str]:
     """The namespaces that proposals of this root are for."""
-    return {proposal.home for proposal in await cluster.proposals.of_root(_tree(root, DEFAULT_HOME))}
-
-
-def _tree(root: str, home: str) -> Root:
-    namespace, _, account = root.partition("/")
-    return Root(namespace, account, home)
+    return {proposal.home for proposal in await cluster.proposals.of_root(tree(root))}
 
 
 async def _remove_all(cluster: Cluster, root: str, progress: _Progress, settled: float) -> None:
@@ -220,7 +187,7 @@ async def _standing(cluster: Cluster, root: str, progress: _Progress) -> Sequenc
     found: list[Subagent] = []
     for home in sorted(progress.homes - progress.unread.keys()):
         try:
-            found += await cluster.agents.of_root(_tree(root, home))
+            found += await cluster.agents.of_root(tree(root, home))
         except Refused as error:
             progress.unread[home] = f"{error.code}: {error.message}"
     return found
@@ -259,14 +226,12 @@ def _tell_of_none(root: str, progress: _Progress, *, known: bool, frozen: bool) 
         complain(f"{root} is unknown: it has no proposal, no ledger and {nowhere}.{all_the_same}")
 
 
-async def _reset(cluster: Cluster, root: str, account: str, reason: str, *, counts: bool) -> int:
-    namespace, _, name = root.partition("/")
-    if account == CURRENT:
-        account = await cluster.account_uid(Root(namespace, name, DEFAULT_HOME))
-    me = await cluster.whoami()
-    stored = await cluster.switchboard.reset(
-        Reset(f"{namespace}.{name}.{random_suffix()}", root, counts, account, reason, me)
-    )
-    said = ["its counts begin anew"] * counts + [f"account {account} may go on with its tree"] * bool(account)
-    click.echo(escaped(f"{root}: {', and '.join(said)} ({stored.name}, as {me})."))
-    return FINE
+async def _tell_of_open(cluster: Cluster, root: str) -> None:
+    """Subagents may come back from proposals that are open still."""
+    now, found = cluster.clock.now(), await cluster.proposals.of_root(tree(root))
+    decisions = await cluster.approvals.all()
+    left = [each for each in found if state_of(each, now) == "open" and not is_denied(counted(each, decisions))]
+    if left:
+        stopped = (await cluster.switchboard.current(fresh=True)).stopping(tree(root))
+        when = "can be applied once unfrozen" if stopped else "can be applied"
+        click.echo(f"Open proposals that remain: {len(left)}; they {when}.")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.cli import stopping
-from mcp_agentspawn.core.errors import Conflict, Refused
+from mcp_agentspawn.core.errors import Conflict, Missing, Refused
 from mcp_agentspawn.core.model import Root, Subagent
 from mcp_agentspawn.core.switches import Freeze, Switches
 from tests.builders import NOON, ROOT
@@ -61,7 +61,7 @@ def test_a_freeze_says_what_why_and_who_and_is_ended_by_the_same_words(options: 
     assert "by alice\n  | Incident 7" in frozen.output
 
     ended = at_work.as_("bob").run("unfreeze", *options)
-    assert (ended.exit_code, ended.output, stopping_root(at_work)) == (0, "Nothing is frozen.\n", None)
+    assert (ended.exit_code, stopping_root(at_work)) == (0, None)
     assert {freeze.by for freeze in switches(at_work).freezes if freeze.name == expected.name} == {"bob"}
 
 
@@ -70,7 +70,82 @@ def test_what_stays_frozen_is_said_when_something_else_is_not_any_more() -> None
     at_work.run("freeze", "--namespace", "agents", "--reason", "one")
     at_work.run("freeze", "--reason", "two")
 
-    assert "namespace agents" in at_work.run("unfreeze").output
+    result = at_work.run("unfreeze")
+
+    assert result.output.splitlines() == [
+        "Unfrozen: everything",
+        "Still frozen: | namespace agents, by alice",
+        "  | one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ([], "everything"),
+        (["--namespace", "agents"], "namespace agents"),
+        (["--root", "agents/orchestrator"], "agents/orchestrator"),
+    ],
+)
+def test_ending_a_freeze_says_what_is_no_longer_frozen_or_never_was(options: list[str], what: str) -> None:
+    at_work = office()
+    at_work.run("freeze", *options, "--reason", "Incident 7")
+
+    said = [at_work.run("unfreeze", *options).output for _ in range(2)]
+
+    assert said == [f"Unfrozen: {what}\n", f"{what} was not frozen.\n"]
+
+
+def test_a_freeze_says_first_what_it_froze_and_whose_reason_it_replaced() -> None:
+    at_work = office()
+    at_work.propose()
+    at_work.run("freeze", "--reason", "wide")
+    at_work.run("freeze", "--root", "agents/orchestrator", "--reason", "one\nFrozen: nothing")
+
+    result = at_work.as_("bob").run("freeze", "--root", "agents/orchestrator", "--reason", "two")
+
+    assert result.output.splitlines() == [
+        "Frozen: | agents/orchestrator, by bob",
+        "  | two",
+        "  instead of | one",
+        "             | Frozen: nothing (by alice)",
+        "Still frozen: | everything, by alice",
+        "  | wide",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ([], False),
+        (["--root", "agents/orchestrator"], False),
+        (["--root", "agents/orchestrater"], True),
+        (["--namespace", "agents"], False),
+        (["--namespace", "subagents"], False),
+        (["--namespace", "agent"], True),
+    ],
+)
+def test_freezing_what_nobody_knows_stands_and_is_warned_of(options: list[str], *, warned: bool) -> None:
+    at_work = office()
+    at_work.propose()
+
+    result = at_work.run("freeze", *options, "--reason", "x")
+
+    assert (result.exit_code, "is known here" in result.stderr) == (0, warned)
+    assert [freeze.reason for freeze in switches(at_work).freezes if freeze.frozen] == ["x"]
+
+
+def test_a_namespace_in_which_only_an_agent_stands_is_known() -> None:
+    at_work = office()
+    proposal = at_work.propose()
+    at_work.world.agents.put(ELSEWHERE.home, json.loads(proposal.manifest))
+
+    assert at_work.run("freeze", "--namespace", ELSEWHERE.home, "--reason", "x").stderr == ""
+
+
+def test_the_help_of_each_speaks_of_itself() -> None:
+    assert "Only into this namespace" in office().run("freeze", "--help").output
+    assert "Only into this namespace" not in office().run("unfreeze", "--help").output
 
 
 def test_listing_changes_nothing_and_leaves_the_canarys_freeze_out() -> None:
@@ -116,6 +191,8 @@ def test_ending_a_freeze_that_never_was_makes_none() -> None:
         ["reset", "agents/orchestrator", "--reason", "x"],
         ["reset", "agents/orchestrator", "--counts"],
         ["reset", "", "--counts", "--reason", "x"],
+        ["reset", "agents/orchestrator", "--account", "nonsense", "--reason", "x"],
+        ["reset", "agents/orchestrator", "--counts", "--account", "", "--reason", "x"],
     ],
 )
 def test_an_empty_or_half_word_never_means_everything(arguments: list[str]) -> None:
@@ -152,7 +229,32 @@ def test_a_root_without_subagents_is_fine_and_said() -> None:
 
     result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
 
-    assert (result.exit_code, result.output) == (0, "agents/orchestrator has no subagents in subagents.\n")
+    assert result.exit_code == 0
+    assert result.output.startswith("agents/orchestrator has no subagents in subagents.\n")
+
+
+def test_whoever_removes_a_tree_is_told_which_proposals_can_bring_it_back() -> None:
+    at_work = office()
+    at_work.run("deny", at_work.propose(purpose="Denied").id)
+    for purpose in ("One", "Two"):
+        at_work.propose(purpose=purpose)
+
+    said = [
+        at_work.run("retire-tree", "agents/orchestrator", *options).stdout.splitlines()[-1]
+        for options in (["--keep-open"], ["--reason", "x"])
+    ]
+
+    assert said == [
+        "Open proposals that remain: 2; they can be applied.",
+        "Open proposals that remain: 2; they can be applied once unfrozen.",
+    ]
+
+
+def test_a_tree_that_was_frozen_before_says_which_reason_is_replaced() -> None:
+    at_work = office()
+    at_work.run("freeze", "--root", "agents/orchestrator", "--reason", "one")
+
+    assert "instead of | one (by alice)" in at_work.run("retire-tree", "agents/orchestrator", "--reason", "two").output
 
 
 ELSEWHERE = Root("agents", "orchestrator", "team-b-subagents")
@@ -282,7 +384,7 @@ def test_a_namespace_that_is_closed_to_a_person_hides_nothing_of_the_others_and_
 
     result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
 
-    assert (result.exit_code, result.stdout, agents.standing) == (1, "Gone: sub-a\n", {})
+    assert (result.exit_code, result.stdout.splitlines()[0], agents.standing) == (1, "Gone: sub-a", {})
     assert result.stderr.startswith("forbidden.rbac: not yours")
 
 
@@ -302,7 +404,7 @@ def test_a_tree_that_was_not_looked_at_in_time_is_not_taken_to_be_gone(monkeypat
 
     result = at_work.run("retire-tree", "agents/orchestrator", "--keep-open")
 
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, "subagents" in result.stdout) == (1, False)
 
 
 @dataclass
@@ -330,6 +432,7 @@ def test_one_that_was_on_its_way_when_the_root_was_frozen_goes_too(monkeypatch: 
 
 def test_counts_begin_anew_by_a_persons_word() -> None:
     at_work = office()
+    at_work.propose()
 
     result = at_work.run("reset", "agents/orchestrator", "--counts", "--reason", "Backlog cleared")
 
@@ -340,14 +443,59 @@ def test_counts_begin_anew_by_a_persons_word() -> None:
     assert (result.exit_code, stored.name in result.output) == (0, True)
 
 
-@pytest.mark.parametrize(("account", "uid"), [("0a1b", "0a1b"), ("current", "uid-of-agents/orchestrator")])
+UID = "3b1f8c1e-5d0a-4c55-9a57-0d6a0e6a1b2c"
+
+
+@pytest.mark.parametrize(
+    ("account", "uid"), [(UID, UID), (UID.upper(), UID), ("current", "uid-of-agents/orchestrator")]
+)
 def test_a_recreated_account_may_go_on_by_a_persons_word(account: str, uid: str) -> None:
     at_work = office()
+    at_work.propose()
 
     at_work.run("reset", "agents/orchestrator", "--account", account, "--reason", "Recreated by us")
 
     assert switches(at_work).accepts("agents/orchestrator", uid)
     assert switches(at_work).counts_since("agents/orchestrator") is None
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (UID, ""),
+        ("another", "is another, and not this one"),
+        (Missing("none"), "there is no service account"),
+        (Refused("forbidden.rbac", "not yours"), "can not be said: not yours"),
+    ],
+)
+def test_a_uid_that_is_not_the_accounts_own_now_is_pointed_out(
+    monkeypatch: pytest.MonkeyPatch, now: str | Exception, said: str
+) -> None:
+    async def account_uid(*_: Any) -> str:
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    monkeypatch.setattr(Desk, "account_uid", account_uid)
+    at_work = office()
+    at_work.propose()
+
+    result = at_work.run("reset", "agents/orchestrator", "--account", UID, "--reason", "Made again")
+
+    assert (result.exit_code, bool(result.stderr)) == (0, bool(said))
+    assert said in result.stderr
+    assert switches(at_work).accepts("agents/orchestrator", UID)
+
+
+@pytest.mark.parametrize("options", [["--counts"], ["--account", "current"], ["--account", UID]])
+def test_nothing_is_reset_of_a_root_that_nobody_knows(options: list[str]) -> None:
+    at_work = office()
+    at_work.propose()
+
+    result = at_work.run("reset", "agents/orchestrater", *options, "--reason", "Mistyped")
+
+    assert (result.exit_code, result.stdout, switches(at_work).resets) == (1, "", ())
+    assert "agents/orchestrater is unknown" in result.stderr
 
 
 def test_the_kubeconfig_that_is_named_is_used(tmp_path: Path) -> None:

@@ -1,0 +1,96 @@
+"""What `freeze` and `unfreeze` do and say: first what was switched, then what else is frozen."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import click
+
+from mcp_agentspawn.cli.escaping import block, escaped
+from mcp_agentspawn.cli.knowing import is_known_namespace, is_known_root
+from mcp_agentspawn.cli.people import FINE, Cluster, complain
+from mcp_agentspawn.core.errors import Upstream
+from mcp_agentspawn.core.names import CANARY, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.switches import Freeze
+
+CANARYS = f"{SYSTEM_NAMESPACE}/{CANARY}"
+
+
+async def list_frozen(cluster: Cluster) -> int:
+    """Say what is frozen."""
+    found = await _frozen(cluster)
+    _say_all(found, "Frozen: ")
+    if not found:
+        click.echo("Nothing is frozen.")
+    return FINE
+
+
+async def freeze_one(cluster: Cluster, switched: Freeze) -> int:
+    """Freeze it, say so, and warn when nobody here knows what it names: the freeze stands all the same."""
+    mine = replace(switched, by=await cluster.whoami())
+    replaced = await switch(cluster, mine)
+    for line in [*_told(mine, "Frozen: "), *instead_of(replaced)]:
+        click.echo(line)
+    await _say_the_rest(cluster, switched)
+    # The freeze stands: not to know whether its name is mistyped is no failure of it.
+    with suppress(Upstream):
+        await _warn(cluster, switched)
+    return FINE
+
+
+async def unfreeze_one(cluster: Cluster, switched: Freeze) -> int:
+    """End this freeze and say whether there was one."""
+    ended = await switch(cluster, replace(switched, by=await cluster.whoami()))
+    what = _place(switched)
+    click.echo(escaped(f"Unfrozen: {what}" if ended else f"{what} was not frozen."))
+    await _say_the_rest(cluster, switched)
+    return FINE
+
+
+async def switch(cluster: Cluster, switched: Freeze) -> Freeze | None:
+    """Switch it and give the freeze that stood there before; what is not frozen and never was is left alone."""
+    before = next(
+        (known for known in (await cluster.switchboard.current(fresh=True)).freezes if known.name == switched.name),
+        None,
+    )
+    if switched.frozen or before is not None:
+        await cluster.switchboard.set(switched)
+    return before if before and before.frozen else None
+
+
+def instead_of(replaced: Freeze | None) -> Iterator[str]:
+    """Say which freeze was replaced, so that its reason is not lost; nothing when there was none."""
+    if replaced is not None:
+        yield from block(f"{replaced.reason} (by {replaced.by})", "  instead of ")
+
+
+async def _say_the_rest(cluster: Cluster, switched: Freeze) -> None:
+    _say_all([each for each in await _frozen(cluster) if each.name != switched.name], "Still frozen: ")
+
+
+async def _frozen(cluster: Cluster) -> Sequence[Freeze]:
+    freezes = (await cluster.switchboard.current(fresh=True)).freezes
+    told = [freeze for freeze in freezes if freeze.frozen and freeze.root != CANARYS]
+    return sorted(told, key=lambda freeze: (bool(freeze.root), bool(freeze.namespace), freeze.name))
+
+
+def _say_all(freezes: Iterable[Freeze], head: str) -> None:
+    for freeze in freezes:
+        for line in _told(freeze, head):
+            click.echo(line)
+
+
+def _told(freeze: Freeze, head: str) -> Iterator[str]:
+    yield from block(f"{_place(freeze)}, by {freeze.by}", head)
+    yield from block(freeze.reason, "  ")
+
+
+async def _warn(cluster: Cluster, switched: Freeze) -> None:
+    if switched.root and not await is_known_root(cluster, switched.root):
+        complain(f"Warning: no root {switched.root} is known here; the freeze stands all the same.")
+    if switched.namespace and not await is_known_namespace(cluster, switched.namespace):
+        complain(f"Warning: no namespace {switched.namespace} is known here; the freeze stands all the same.")
+
+
+def _place(freeze: Freeze) -> str:
+    return freeze.root or (f"namespace {freeze.namespace}" if freeze.namespace else "everything")
