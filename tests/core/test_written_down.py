@@ -7,7 +7,18 @@ from pydantic import ValidationError
 
 from mcp_agentspawn.core.digest import digest_of, grant_document, request_digest
 from mcp_agentspawn.core.errors import ConfigError, Refused
-from mcp_agentspawn.core.model import Caller, Compaction, Grant, Request, Root, Scalar, ToolSelection
+from mcp_agentspawn.core.model import (
+    AgentDescription,
+    Caller,
+    Compaction,
+    Grant,
+    Lineage,
+    Request,
+    Root,
+    Scalar,
+    Skill,
+    ToolSelection,
+)
 from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.core.render import MOST_ID_CHARACTERS, grant_of, proposal_id, render
 from mcp_agentspawn.core.switches import Freeze, Switches
@@ -98,6 +109,30 @@ def test_an_agent_has_its_templates_compaction_and_spawn_tools_by_its_depth() ->
 
     assert made.compaction == Compaction(after_tokens=12000, keep_events=10)
     assert (made.tools, spawning.tools) == ((), (ToolSelection(SPAWN_SERVER, SPAWN_TOOLS),))
+
+
+def test_an_agent_is_all_that_its_template_and_its_request_say() -> None:
+    agent = {
+        "description": "In ${language}",
+        "instructions": "Be brief.",
+        "skills": [{"id": "look", "name": "Look in ${language}", "description": "${language} only", "tags": ["a"]}],
+        "compaction": {"after_tokens": 2000, "keep_events": 3},
+    }
+    known = template(agent=agent)
+    tools = ("web-search/search", "web-search/fetch")
+    request = Request("researcher", "Find out", {"language": "German"}, tools, "m", timedelta(minutes=5))
+    caller = Caller(Root("agents", "orchestrator", "subagents"), "sub-p")
+
+    assert render("sub-a", caller, request, known, "sha256:r") == AgentDescription(
+        id="sub-a",
+        description="In German",
+        instructions="Be brief.",
+        model="m",
+        tools=(ToolSelection("web-search", ("fetch", "search"), ("fetch",)),),
+        skills=(Skill("look", "Look in German", "German only", ("a",)),),
+        compaction=Compaction(2000, 3),
+        lineage=Lineage(caller.root, "sub-p", "researcher", "sha256:r", timedelta(minutes=5), 0),
+    )
 
 
 def test_an_agent_of_a_template_without_compaction_has_none() -> None:
