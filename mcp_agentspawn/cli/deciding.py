@@ -16,10 +16,11 @@ from mcp_agentspawn.cli.escaping import block, escaped
 from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, moment, reason_option
 from mcp_agentspawn.cli.recalling import Denial, denials_before
 from mcp_agentspawn.cli.showing import Shown, lines
-from mcp_agentspawn.cli.standing import broken, state_of, tally
+from mcp_agentspawn.cli.standing import broken, state_of, tally, waits
 from mcp_agentspawn.core.decisions import counted
 from mcp_agentspawn.core.model import Approval, Proposal
 from mcp_agentspawn.core.names import MOST_DEPTH, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.services import Rules, random_suffix
@@ -36,11 +37,11 @@ M = TypeVar("M", bound=BaseModel)
 Decision = Literal["approve", "deny"]
 
 
-@click.command(short_help="List what subagents are asked for.")
-@click.option("--all", "everything", is_flag=True, help="Those that are no longer open, too.")
+@click.command(short_help="List what waits for people.")
+@click.option("--all", "everything", is_flag=True, help="Those that wait for nobody or are no longer open, too.")
 @kubeconfig_option
 def proposals(everything: bool, kubeconfig: Path | None) -> None:  # noqa: FBT001 - click passes flags so
-    """List open proposals: risk, who asks for what and why, how many approved, and until when."""
+    """List the proposals that wait for people: risk, who asks for what and why, how many approved, and until when."""
     as_person(kubeconfig, lambda cluster: _list(cluster, everything=everything))
 
 
@@ -81,16 +82,22 @@ def deny(id_: str, digest: str, reason: str, kubeconfig: Path | None) -> None:
 async def _list(cluster: Cluster, *, everything: bool) -> int:
     now = cluster.clock.now()
     stored, approvals = await cluster.proposals.all(), await cluster.approvals.all()
-    found = [each for each in stored if everything or state_of(each, now) == "open"]
     decisions: dict[str, list[Approval]] = defaultdict(list)
     for approval in approvals:
         decisions[approval.proposal].append(approval)
+    found = [each for each in stored if everything or waits(each, decisions[each.id], now)]
     for proposal in sorted(found, key=lambda each: (each.expires_at, each.id)):
         _print_short(proposal, decisions[proposal.id], now)
         _print_denials(denials_before(proposal, stored, approvals, now))
     if not found:
-        click.echo("There are no proposals." if everything else "There are no open proposals.")
+        click.echo("There are no proposals." if everything else "No proposal waits for people.")
+    _print_others(sum(state_of(each, now) == "open" for each in stored if each not in found))
     return FINE
+
+
+def _print_others(count: int) -> None:
+    if count:
+        click.echo(f"Other open proposals, which wait for nobody: {count} (--all lists them)")
 
 
 def _print_short(proposal: Proposal, decisions: Sequence[Approval], now: datetime) -> None:
@@ -146,15 +153,15 @@ async def _decide(cluster: Cluster, id_: str, decision: Decision, digest: str, r
     if proposal is None:
         return FINDINGS
     if digest and digest != proposal.digest:
-        complain(f"{id_} has another digest: {proposal.digest}. Look at it again: agentspawn show {id_}")
+        for line in (f"{id_} has another digest:", proposal.digest, f"Look at it again: agentspawn show {id_}"):
+            complain(line)
         return FINDINGS
     me, given = await cluster.whoami(), counted(proposal, await cluster.approvals.of(id_))
     mine = {approval.decision: approval.name for approval in given if approval.decider == me}
     if decision in mine:
         return _say(proposal, f"You have said so already ({mine[decision]})", me, given)
-    state = state_of(proposal, cluster.clock.now())
-    if state != "open":
-        complain(f"{id_} can no longer be decided: {OVER[state]}.")
+    if problem := _undecidable(proposal, decision, cluster.clock.now()):
+        complain(problem)
         return FINDINGS
     if "deny" in mine:
         take_back = f"kubectl delete --namespace {SYSTEM_NAMESPACE} subagentapproval {mine['deny']}"
@@ -163,6 +170,18 @@ async def _decide(cluster: Cluster, id_: str, decision: Decision, digest: str, r
     approval = Approval(f"{id_}.{random_suffix()}", id_, proposal.uid, proposal.digest, decision, me, reason)
     stored = await cluster.approvals.create(approval)
     return _say(proposal, "Approved" if decision == "approve" else "Denied", me, [*given, stored])
+
+
+def _undecidable(proposal: Proposal, decision: Decision, now: datetime) -> str:
+    """Why nobody can decide so on it; `""` when somebody can."""
+    state = state_of(proposal, now)
+    if state != "open":
+        return f"{proposal.id} can no longer be decided: {OVER[state]}."
+    if decision == "approve" and not PEOPLE[proposal.risk]:
+        return (
+            f"Nobody has to approve {proposal.id}: its risk is {proposal.risk}. Nothing was stored; it can be denied."
+        )
+    return ""
 
 
 def _say(proposal: Proposal, what: str, me: str, decisions: Sequence[Approval]) -> int:
@@ -174,7 +193,7 @@ async def _whole(cluster: Cluster, id_: str, templates: Mapping[str, Template]) 
     """The proposal, if all that it says is what its digest is over; otherwise says loudly that it is not."""
     proposal = await cluster.proposals.get(id_)
     if proposal is None:
-        complain(f"There is no proposal {id_}.")
+        complain(f"There is no proposal {id_}. `agentspawn proposals --all` lists those that there are.")
         return None
     if problem := _tampering(proposal, templates):
         complain(f"DO NOT APPROVE {id_}: it was tampered with: {problem}.")

@@ -13,6 +13,7 @@ import click
 
 from mcp_agentspawn.cli import FINDINGS, UNAVAILABLE
 from mcp_agentspawn.cli.escaping import escaped
+from mcp_agentspawn.cli.reaching import advice, whereabouts
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import LABEL
@@ -101,19 +102,21 @@ reason_option = click.option("--reason", default="", callback=_short, help="Why;
 def as_person(kubeconfig: Path | None, work: Callable[[Cluster], Awaitable[int]]) -> None:
     """Do it with the identity of this kubeconfig, and exit with the code that it gives back.
 
-    What the API server refuses is 1 and is said with its code; without an answer it is 3.
+    What the API server refuses is 1 and is said with its code and, where a role is missing, with that; without an
+    answer it is 3, and said with the address.
     """
     reach: Reach = click.get_current_context().find_root().obj.cluster
     try:
         sys.exit(asyncio.run(_reached(reach(kubeconfig), work)))
     except Refused as error:
-        complain(f"{error.code}: {error.message}")
+        complain(f"{error.code}: {error.message}{advice(error, kubeconfig)}")
         sys.exit(FINDINGS)
     except (Conflict, Missing) as error:
         complain(str(error))
         sys.exit(FINDINGS)
     except (Unavailable, UnknownOutcome) as error:
-        complain(str(error))
+        refused = error.__cause__ if isinstance(error.__cause__, Refused) else None
+        complain(f"{error}{advice(refused, kubeconfig) if refused else whereabouts(kubeconfig)}")
         sys.exit(UNAVAILABLE)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from mcp_agentspawn.core.decisions import approvers, counted
+from mcp_agentspawn.core.decisions import approvers, counted, is_denied
 from mcp_agentspawn.core.digest import canonical, proposal_digest
 from mcp_agentspawn.core.model import Approval, Proposal
 from mcp_agentspawn.core.risk import PEOPLE
@@ -37,7 +37,14 @@ def state_of(proposal: Proposal, now: datetime) -> State:
 def tally(proposal: Proposal, decisions: Sequence[Approval]) -> str:
     """How far it has come, in a few words."""
     counting = counted(proposal, decisions)
-    if any(approval.decision == "deny" for approval in counting):
+    if is_denied(counting):
         return "denied"
     needed = PEOPLE[proposal.risk]
     return f"{len(approvers(counting))} of {needed} approvals" if needed else "nobody has to approve"
+
+
+def waits(proposal: Proposal, decisions: Sequence[Approval], now: datetime) -> bool:
+    """Whether it waits for people: open, not denied, and approved by fewer than its risk asks for."""
+    counting = counted(proposal, decisions)
+    enough = len(approvers(counting)) >= PEOPLE[proposal.risk]
+    return state_of(proposal, now) == "open" and not enough and not is_denied(counting)

@@ -35,10 +35,38 @@ def test_ended_proposals_are_listed_only_when_all_are_asked_for() -> None:
     expiring = at_work.propose(purpose="Another")
     at_work.bench.clock.advance(hours=2)
 
-    assert at_work.run("proposals").output == "There are no open proposals.\n"
+    assert at_work.run("proposals").output == "No proposal waits for people.\n"
     listed = at_work.run("proposals", "--all").output
     assert f"{agent}  risk low, nobody has to approve\n  applied" in listed
     assert f"{expiring.id}  risk low, nobody has to approve\n  expired" in listed
+
+
+def test_only_what_waits_for_people_is_listed_and_the_other_open_ones_are_counted() -> None:
+    at_work = office(**MEDIUM)
+    waiting, approved, denied, low = (at_work.propose(purpose=each) for each in ("one", "two", "three", "four"))
+    at_work.forge(low, risk="low")
+    at_work.run("approve", approved.id)
+    at_work.run("deny", denied.id)
+
+    listed = at_work.run("proposals").output.splitlines()
+    everything = at_work.run("proposals", "--all").output
+
+    assert [line for line in listed if line.startswith("sub-")] == [f"{waiting.id}  risk medium, 0 of 1 approvals"]
+    assert listed[-1] == "Other open proposals, which wait for nobody: 3 (--all lists them)"
+    assert all(each.id in everything for each in (waiting, approved, denied, low))
+    assert "wait for nobody" not in everything
+
+
+def test_what_nobody_has_to_approve_is_not_approved_but_may_be_denied() -> None:
+    at_work = office()
+    proposal = at_work.propose()
+
+    approved = at_work.run("approve", proposal.id)
+    assert (approved.exit_code, at_work.decisions(proposal)) == (1, [])
+    assert "Nobody has to approve" in approved.stderr
+
+    assert at_work.run("deny", proposal.id).exit_code == 0
+    assert [approval.decision for approval in at_work.decisions(proposal)] == ["deny"]
 
 
 def test_an_approval_is_bound_to_the_proposal_its_digest_and_the_person() -> None:
@@ -166,7 +194,10 @@ def _mark(at_work: Office, proposal: Proposal) -> None:
 def test_a_proposal_that_there_is_not_is_1() -> None:
     at_work = office()
 
-    assert {at_work.run(command, "sub-none").exit_code for command in ("show", "approve", "deny")} == {1}
+    results = [at_work.run(command, "sub-none") for command in ("show", "approve", "deny")]
+
+    assert {result.exit_code for result in results} == {1}
+    assert all("agentspawn proposals --all" in result.stderr for result in results)
 
 
 @pytest.mark.parametrize(
