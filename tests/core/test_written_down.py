@@ -21,6 +21,7 @@ from mcp_agentspawn.core.model import (
 )
 from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.core.render import MOST_ID_CHARACTERS, grant_of, proposal_id, render
+from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.switches import Freeze, Switches
 from mcp_agentspawn.core.text import hidden_characters
 from tests.builders import RESEARCHER, template
@@ -193,6 +194,45 @@ def test_the_first_and_the_last_variation_selectors_are_hidden(selector: str) ->
 @pytest.mark.parametrize("beside", ["\ufdfd", "\ufe10", "\ufe0e", "\ufe0f"])
 def test_what_stands_beside_them_is_not(beside: str) -> None:
     assert hidden_characters(f"a{beside}") == []
+
+
+def test_a_placeholder_that_is_none_is_said_with_its_line() -> None:
+    agent = RESEARCHER["agent"] | {"instructions": "First.\nSecond.\n${\n"}
+    with pytest.raises(ValidationError) as refused:
+        template(agent=agent)
+    (error,) = refused.value.errors()
+
+    assert error["msg"] == "a placeholder reads ${name}; write $${ where ${ itself is meant"
+    assert error["ctx"]["line"] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("number", "5", 5),
+        ("number", "5.5", 5.5),
+        ("number", "2.0", 2),
+        ("number", str(2**53), str(2**53)),
+        ("integer", "-7", -7),
+        ("integer", str(2**53 - 1), 2**53 - 1),
+        ("integer", str(2**53), str(2**53)),
+        ("number", f"{2**53 - 1}.0", 2**53 - 1),
+        ("number", "0." + "1" * 22, 0.1111111111111111),
+        ("number", "0." + "1" * 23, "0." + "1" * 23),
+        ("boolean", "true", True),
+        ("boolean", "True", "True"),
+        ("string", "5", "5"),
+    ],
+)
+def test_a_value_is_read_as_its_kind_or_stays_text(kind: str, text: str, value: object) -> None:
+    schema = {"type": kind} | ({"maxLength": 99} if kind == "string" else {})
+    known = template(
+        parameters={"type": "object", "properties": {"p": schema}}, agent={"description": "x", "instructions": "x"}
+    )
+    asked = Ask("researcher", "Find out", parameters=(("p", text),))
+    read = resolve(Caller(Root("agents", "orchestrator", "subagents")), asked, known).request.parameters["p"]
+
+    assert (read, type(read)) == (value, type(value))
 
 
 def test_a_placeholder_that_names_nothing_is_said_with_its_line() -> None:
