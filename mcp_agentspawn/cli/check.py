@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from mcp_agentspawn.adapters.files import Folder, Problem, examine
 from mcp_agentspawn.cli import FINDINGS
+from mcp_agentspawn.cli.rule_folders import line_of
 from mcp_agentspawn.core.errors import AgentSpawnError
 from mcp_agentspawn.core.model import Caller, Request, Root
 from mcp_agentspawn.core.parameters import example
@@ -73,7 +74,7 @@ def check(policies: Path, templates: Path) -> None:
     read_templates, read_policies = examine(templates, Template), examine(policies, Policy)
     found = problems(read_templates, read_policies, render_sample)
     for problem in found:
-        click.echo(str(problem))
+        click.echo(line_of(problem, {"--policies": policies, "--templates": templates}))
     if found:
         sys.exit(FINDINGS)
     for line in [*_lines(read_templates, _of_template), *_lines(read_policies, _of_policy)]:

@@ -10,11 +10,12 @@ import click
 
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
 from mcp_agentspawn.app import in_memory, looking
-from mcp_agentspawn.cli import FINDINGS
+from mcp_agentspawn.cli import FINDINGS, UNAVAILABLE
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.explaining import Document, document, lines
+from mcp_agentspawn.cli.people import FINE, complain
 from mcp_agentspawn.cli.rule_folders import folder_options, read_rules
-from mcp_agentspawn.core.errors import ConfigError, Missing, Refused
+from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.names import DEFAULT_HOME, may_be_home
 from mcp_agentspawn.core.request import Ask
@@ -23,6 +24,8 @@ from mcp_agentspawn.operations.services import Rules
 from mcp_agentspawn.settings import ROOT
 
 REQUEST = ("template", "purpose", "parameters", "tools", "model", "lifetime_minutes", "parent")
+EXITS = {"allowed": FINE, "unanswered": UNAVAILABLE}
+FIND = "List all ids with: agentspawn proposals --all"
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
@@ -74,18 +77,21 @@ def explain(proposal: str, root: Root, policies: Path, templates: Path, **option
     For operators: it prints what callers never see. Nothing is reserved, stored or recorded. On a cluster it asks as
     you: reading what the server reads, and, for the guard access, as the root's virtual user.
 
-    Exits with 0 when it is allowed, with 1 when it is denied or waits for people, and with 3 without a cluster.
+    Exits with 0 when it is allowed, with 1 when it is denied, waits for people or is not there, and with 3 without a
+    cluster, or when a guard got no answer and no other denies.
     """
     _check(proposal, options)
     folders = read_rules(policies, templates)
     explained = asyncio.run(_explained(proposal, root, folders.rules, options))
+    if explained is None:
+        complain(f"{root.name} has no proposal {proposal!r}. {FIND}")
+        sys.exit(FINDINGS)
     said = document(explained, folders.policies, manifest=options["manifest"])
     if options["as_json"]:
         click.echo(json.dumps(said, indent=2))
     else:
         _print(said)
-    if explained.decision.outcome != "allowed":
-        sys.exit(FINDINGS)
+    sys.exit(EXITS.get(explained.outcome, FINDINGS))
 
 
 def _check(proposal: str, options: dict[str, Any]) -> None:
@@ -98,7 +104,8 @@ def _check(proposal: str, options: dict[str, Any]) -> None:
         raise click.UsageError("--memory asks no cluster, and holds no proposals and no subagents.")
 
 
-async def _explained(proposal: str, root: Root, rules: Rules, options: dict[str, Any]) -> Explained:
+async def _explained(proposal: str, root: Root, rules: Rules, options: dict[str, Any]) -> Explained | None:
+    """`None` when this root has no such proposal."""
     if options["memory"]:
         return await explain_request(in_memory(rules, root)[1], Caller(root), _ask(options))
     async with looking(rules, root, options["kubeconfig"]) as (world, services):
@@ -107,10 +114,7 @@ async def _explained(proposal: str, root: Root, rules: Rules, options: dict[str,
             parent = options["parent"]
             caller = Caller(root, parent) if parent else Caller(root, account=account)
             return await explain_request(services, caller, _ask(options))
-        explained = await explain_proposal(services, root, proposal, account)
-    if explained is None:
-        raise ConfigError([f"{root.name} has no proposal {proposal!r}"])
-    return explained
+        return await explain_proposal(services, root, proposal, account)
 
 
 async def _account(world: KubernetesWorld, root: Root) -> str:

@@ -1,27 +1,33 @@
 """How an explanation looks: for people, line by line, and for programs, as JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp_agentspawn.adapters.files import Folder
 from mcp_agentspawn.cli.policy_lines import PolicyLine, line_behind
 from mcp_agentspawn.core.verdict import Allow, Deny, Finding, Reason
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.explain import Explained, Unasked
+from mcp_agentspawn.operations.explain import Cause, Explained, Unanswered, Unasked
 
 Document = dict[str, Any]
 COLUMN = 12
+LABELS: Mapping[Cause, str] = {"forbidden": "you may not ask", "unavailable": "no answer", "failed": "failed"}
+MEANING: Mapping[Cause, str] = {
+    "forbidden": "you may not ask all of it; use an identity that may read what the server reads",
+    "unavailable": "the cluster did not answer; try again later",
+    "failed": "the guard itself failed, as the server's would",
+}
 
 
 def document(explained: Explained, policies: Folder[Policy], *, manifest: bool) -> Document:
     """An explanation as JSON; `policy` is the line behind a verdict, its `file` empty where a default stands behind."""
-    decision = explained.decision
     said: Document = {
         "step": explained.step,
         "root": explained.caller.root.name,
         "caller": explained.caller.agent,
-        "outcome": decision.outcome,
-        "codes": [reason.code for reason in decision.reasons],
+        "outcome": explained.outcome,
+        "codes": list(explained.codes),
+        "unanswered": [one.guard for one in explained.unanswered],
         "policies": [policies.file(name) for name in explained.policies],
         "known": explained.known,
         "changed": [_reason(reason) for reason in explained.changed],
@@ -30,9 +36,19 @@ def document(explained: Explained, policies: Folder[Policy], *, manifest: bool) 
     return said | ({"manifest": explained.manifest} if manifest else {})
 
 
-def _guard(one: Finding | Unasked, policies: Folder[Policy], names: tuple[str, ...]) -> Document:
+def _guard(one: Finding | Unanswered | Unasked, policies: Folder[Policy], names: tuple[str, ...]) -> Document:
     if isinstance(one, Unasked):
         return {"guard": one.guard, "verdict": "not asked", "why": one.why}
+    if isinstance(one, Unanswered):
+        detail = f"{LABELS[one.cause]}: {one.detail}"
+        return {
+            "guard": one.guard,
+            "verdict": "unanswered",
+            "cause": one.cause,
+            "reasons": [],
+            "detail": detail,
+            "policy": [],
+        }
     verdict = one.verdict
     reasons = () if isinstance(verdict, Allow) else verdict.reasons
     word = "allow" if isinstance(verdict, Allow) else "deny" if isinstance(verdict, Deny) else "hold"
@@ -67,7 +83,16 @@ def lines(said: Document) -> Iterator[str]:
         yield f"changed since: {reason['code']}: {reason['message']}"
     if said["known"]:
         yield f"the same request is {said['known']} already: proposing again hands that out"
-    yield f"{said['outcome']}{': ' if said['codes'] else ''}{', '.join(said['codes'])}"
+    yield from _unanswered(said)
+    if said["outcome"] != "unanswered":
+        yield f"{said['outcome']}{': ' if said['codes'] else ''}{', '.join(said['codes'])}"
+
+
+def _unanswered(said: Document) -> Iterator[str]:
+    """One line for each cause."""
+    for cause, meaning in MEANING.items():
+        if guards := [guard["guard"] for guard in said["guards"] if guard.get("cause") == cause]:
+            yield f"unanswered: {', '.join(guards)}: {meaning}"
 
 
 def _of_guard(guard: Document) -> Iterator[str]:

@@ -1,19 +1,24 @@
 """The folders of policies and templates that a command works with."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
+from pydantic import BaseModel
 
-from mcp_agentspawn.adapters.files import Folder, examine
+from mcp_agentspawn.adapters.files import Folder, Problem, examine
+from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.services import Rules
 
 FOLDER = click.Path(path_type=Path)
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,34 @@ class RuleFolders:
 
 
 def read_rules(policies: Path, templates: Path) -> RuleFolders:
-    """Read both. Raises ConfigError with every problem as `file:line: key: message`."""
-    read = RuleFolders(examine(policies, Policy), examine(templates, Template))
+    """Read both. Raises ConfigError with every problem as `file:line: key: message`; see also `there`."""
+    read = RuleFolders(
+        there(examine(policies, Policy), "--policies"), there(examine(templates, Template), "--templates")
+    )
     if problems := [*read.templates.problems, *read.policies.problems]:
         raise ConfigError([str(problem) for problem in problems])
     return read
+
+
+def there(read: Folder[M], option: str) -> Folder[M]:
+    """The folder as it was read. Ends the command when it is not there or empty, and says how it was named."""
+    for problem in read.problems:
+        if _of_folder(problem, read.path):
+            click.echo(line_of(problem, {option: read.path}), err=True)
+            sys.exit(FINDINGS)
+    return read
+
+
+def line_of(problem: Problem, options: Mapping[str, Path]) -> str:
+    """How a problem is printed: one with a whole folder has no line, but the option that names the folder."""
+    for option, folder in options.items():
+        if _of_folder(problem, folder):
+            return f"{option} {problem.file}: {problem.message}"
+    return str(problem)
+
+
+def _of_folder(problem: Problem, folder: Path) -> bool:
+    return problem.file == str(folder)
 
 
 def folder_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from mcp_agentspawn.core.digest import proposal_digest, request_digest
-from mcp_agentspawn.core.errors import AgentSpawnError
+from mcp_agentspawn.core.errors import AgentSpawnError, Refused, Upstream
 from mcp_agentspawn.core.facts import Facts
-from mcp_agentspawn.core.guard import Asked, Guard, Rendered, Step, decide, verdict_of
+from mcp_agentspawn.core.guard import Asked, Guard, Question, Rendered, Step, decide, verdict_of
 from mcp_agentspawn.core.model import Caller, Manifest, Root
 from mcp_agentspawn.core.render import proposal_id
 from mcp_agentspawn.core.request import Ask, resolve
-from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Reason
+from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Outcome, Reason, Verdict
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, as_stored, changed_since
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, standing
@@ -24,6 +25,11 @@ NO_TEMPLATE = "there is no template of that name, so nothing was rendered"
 ENDED = "the proposal is no longer open"
 HELD = "its place is reserved already"
 CREATE_ANSWERS = "at apply the create itself is the answer"
+IN_TIME = "not in time"
+MOST_DETAIL = 300
+
+Cause = Literal["forbidden", "unavailable", "failed"]
+"""Why a guard has no answer: whoever asks may not know it, the cluster does not say it, or the guard itself failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,16 @@ class Unasked:
     why: str
 
 
-Heard = Finding | Unasked
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A guard that was asked and could not learn what it judges by; `detail` is what it met, for operators."""
+
+    guard: str
+    cause: Cause
+    detail: str
+
+
+Heard = Finding | Unanswered | Unasked
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +70,26 @@ class Explained:
 
     @property
     def decision(self) -> Decision:
-        """What the chain says once everyone was heard."""
+        """What those say who answered."""
         return Decision(tuple(one for one in self.heard if isinstance(one, Finding)))
+
+    @property
+    def unanswered(self) -> tuple[Unanswered, ...]:
+        """Those who could not answer."""
+        return tuple(one for one in self.heard if isinstance(one, Unanswered))
+
+    @property
+    def outcome(self) -> Outcome | Literal["unanswered"]:
+        """What is known of the outcome: a denial stands whatever others would say, all else needs every answer."""
+        denied = any(isinstance(finding.verdict, Deny) for finding in self.decision.findings)
+        return "unanswered" if self.unanswered and not denied else self.decision.outcome
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The reason codes of that outcome."""
+        if self.outcome == "unanswered":
+            return tuple(f"{one.guard}.unanswered" for one in self.unanswered)
+        return tuple(reason.code for reason in self.decision.reasons)
 
 
 async def explain_request(services: Services, caller: Caller, ask: Ask) -> Explained:
@@ -159,13 +192,51 @@ async def _heard(
     questions = dict(policy.before_rendering(asked, facts, step))
     if isinstance(rendered, Rendered):
         questions |= policy.once_rendered(rendered, facts, step, reserved=held)
-    found = {finding.guard: finding for finding in (await decide(questions, everyone=True)).findings}
+    errors: dict[str, Exception] = {}
+    noted = {guard: _noting(guard, question, errors) for guard, question in questions.items()}
+    findings = (await decide(noted, everyone=True)).findings
+    found = {finding.guard: _answered(finding, errors) for finding in findings}
     why = rendered if isinstance(rendered, str) else HELD
     here = policy.guards(step)
     return tuple(
         found.get(one.guard) or (one if one.guard in here else Unasked(one.guard, CREATE_ANSWERS))
         for one in _unasked(policy, why)
     )
+
+
+def _noting(guard: str, question: Question, errors: dict[str, Exception]) -> Question:
+    """The same question, with a note of what went wrong."""
+
+    async def noted() -> Verdict:
+        try:
+            return await question()
+        except Exception as error:
+            errors[guard] = error
+            raise
+
+    return noted
+
+
+def _answered(finding: Finding, errors: dict[str, Exception]) -> Finding | Unanswered:
+    """What the guard said; a denial for want of an answer is none."""
+    verdict = finding.verdict
+    if not isinstance(verdict, Deny) or verdict.reasons[0].code != f"{finding.guard}.unanswered":
+        return finding
+    error = errors.get(finding.guard)
+    if error is None:
+        return Unanswered(finding.guard, "unavailable", IN_TIME)
+    detail = str(error)[:MOST_DETAIL] if isinstance(error, Upstream) else finding.detail
+    return Unanswered(finding.guard, _cause(error), detail)
+
+
+def _cause(error: Exception) -> Cause:
+    """One that was met on the way counts: some ports say of whatever they meet that there was no answer."""
+    met: BaseException | None = error
+    while met is not None:
+        if isinstance(met, Refused) and met.code.startswith("forbidden"):
+            return "forbidden"
+        met = met.__cause__
+    return "unavailable" if isinstance(error, Upstream) else "failed"
 
 
 def _unasked(policy: Policy, why: str) -> Sequence[Unasked]:

@@ -106,12 +106,12 @@ def test_how_a_sample_is_rendered_can_be_chosen(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["policies", "templates"])
-def test_a_missing_folder_is_a_mistake(folder: Path, missing: str) -> None:
+def test_a_missing_folder_is_a_mistake_that_names_the_option(folder: Path, missing: str) -> None:
     shutil.rmtree(folder / missing)
     result = run(folder)
 
     assert result.exit_code == 1
-    assert result.output.startswith(f"{folder}/{missing}:1: folder: ")
+    assert result.output == f"--{missing} {folder}/{missing}: can not be read: No such file or directory\n"
 
 
 def test_a_sample_needs_no_parameters() -> None:

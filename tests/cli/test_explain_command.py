@@ -123,10 +123,13 @@ def test_a_refusal_names_the_very_key_and_what_callers_never_see(cluster: Cluste
     lines = [line.strip() for line in result.output.splitlines()]
 
     assert result.exit_code == 1
-    assert lines[-1] == "denied: rate.changes_per_minute, quota.open_proposals, access.unanswered"
+    assert lines[-2:] == [
+        "unanswered: access: the cluster did not answer; try again later",
+        "denied: rate.changes_per_minute, quota.open_proposals",
+    ]
     assert lines.count("policies/default.yaml:6: quota.open_proposals: 2") == 1
     assert "default of agentspawn: rate.changes_per_minute: 10" in lines
-    assert r"detail: Unavailable: It is\u{a}away." in lines
+    assert r"detail: no answer: It is\u{a}away." in lines
 
 
 def test_the_same_is_there_for_programs(cluster: Cluster) -> None:
@@ -231,11 +234,59 @@ def test_every_policy_that_matches_is_named(folder: Path, second: str) -> None:
         (*REQUEST, "--root", "orchestrator"),
         (*REQUEST, "--root", "agents/orchestrator@agents"),
         (*REQUEST, "--memory", "--policies", "templates"),
-        ("sub-unknown",),
     ],
 )
 def test_what_can_not_be_asked_is_a_usage_error(cluster: Cluster, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+FORBIDDEN = Refused("forbidden.rbac", "You may not look.")
+
+
+def test_what_somebody_may_not_ask_is_unanswered_and_not_denied(cluster: Cluster) -> None:
+    cluster.world.inventory.violations = failing(FORBIDDEN)  # type: ignore[method-assign] # not everybody may ask
+    cluster.world.access.may_use = failing(FORBIDDEN)  # type: ignore[method-assign] # not everybody may ask
+    result = run(*REQUEST)
+
+    assert result.exit_code == 3
+    assert result.output.splitlines()[-1] == (
+        "unanswered: template, crd: you may not ask all of it; use an identity that may read what the server reads"
+    )
+    assert result.output.count("detail: you may not ask: You may not look.") == 2
+    assert "Try again later" not in result.output
+
+
+def test_what_is_unanswered_is_there_for_programs(cluster: Cluster) -> None:
+    cluster.world.inventory.violations = failing(FORBIDDEN)  # type: ignore[method-assign] # not everybody may ask
+    explained = said(*REQUEST)
+    (crd,) = [one for one in explained["guards"] if one["guard"] == "crd"]
+
+    assert (explained["outcome"], explained["codes"]) == ("unanswered", ["crd.unanswered"])
+    assert explained["unanswered"] == ["crd"]
+    assert (crd["verdict"], crd["cause"], crd["reasons"], crd["policy"]) == ("unanswered", "forbidden", [], [])
+
+
+def test_a_denial_counts_whatever_stays_unanswered(cluster: Cluster) -> None:
+    cluster.world.inventory.violations = failing(FORBIDDEN)  # type: ignore[method-assign] # not everybody may ask
+    cluster.hold(ledger(opened=2))
+
+    assert run(*REQUEST).exit_code == 1
+
+
+def test_a_proposal_that_is_not_there_is_a_finding_and_how_to_find_one_is_said(cluster: Cluster) -> None:
+    result = run("sub-unknown")
+
+    assert result.exit_code == 1
+    assert result.output.startswith("agents/orchestrator has no proposal 'sub-unknown'. ")
+    assert "agentspawn proposals --all" in result.output
+
+
+@pytest.mark.parametrize("option", ["--policies", "--templates"])
+def test_a_folder_that_is_not_there_is_named_with_its_option(folder: Path, option: str) -> None:
+    result = run("--memory", option, "nowhere", *REQUEST)
+
+    assert result.exit_code == 1
+    assert result.output == f"{option} nowhere: can not be read: No such file or directory\n"
 
 
 def test_without_a_cluster_it_is_unavailable(folder: Path) -> None:

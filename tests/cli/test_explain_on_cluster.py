@@ -62,11 +62,13 @@ async def test_an_administrator_is_told_what_an_apply_would_be_told(dev_server: 
 async def test_guards_that_somebody_may_not_ask_stay_unanswered(dev_server: DevServer) -> None:
     code, said = await explained(dev_server.kubeconfigs["bob"], *REQUEST)
 
-    assert (code, said["outcome"]) == (1, "denied")
-    assert {"template.unanswered", "crd.unanswered", "access.unanswered"} <= set(said["codes"])
-    assert [code for code in said["codes"] if not code.endswith(".unanswered")] == []
+    unanswered = [guard for guard in said["guards"] if guard["verdict"] == "unanswered"]
+    assert (code, said["outcome"]) == (3, "unanswered")
+    assert {"template", "crd", "access"} <= set(said["unanswered"])
+    assert {guard["cause"] for guard in unanswered} == {"forbidden"}
+    assert {guard["detail"].partition(": ")[0] for guard in unanswered} == {"you may not ask"}
 
 
 @pytest.mark.parametrize("account", ["orchestrator", "stranger"])
-async def test_a_proposal_that_is_not_there_is_a_usage_error(dev_server: DevServer, account: str) -> None:
-    assert (await explained(dev_server.kubeconfig, "--root", f"agents/{account}", "sub-researcher-none"))[0] == 2
+async def test_a_proposal_that_is_not_there_is_a_finding(dev_server: DevServer, account: str) -> None:
+    assert (await explained(dev_server.kubeconfig, "--root", f"agents/{account}", "sub-researcher-none"))[0] == 1

@@ -1,25 +1,28 @@
 """Every guard is heard about a request or a stored proposal, and nothing comes of it."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from mcp_agentspawn.core import guard
 from mcp_agentspawn.core.digest import canonical
-from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, Upstream
 from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.core.switches import Freeze
-from mcp_agentspawn.core.verdict import Finding
 from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.explain import (
     CREATE_ANSWERS,
     ENDED,
     HELD,
+    IN_TIME,
     NO_TEMPLATE,
     NOT_ONE_POLICY,
     Explained,
+    Unanswered,
     Unasked,
     explain_proposal,
     explain_request,
@@ -60,7 +63,7 @@ async def put_back(setup: Bench, made: Proposed, **changes: Any) -> Proposal:
 
 
 def codes(explained: Explained) -> list[str]:
-    return [reason.code for reason in explained.decision.reasons]
+    return list(explained.codes)
 
 
 def changed(explained: Explained) -> list[str]:
@@ -127,15 +130,55 @@ async def test_what_can_not_be_rendered_is_not_asked_about(topic: str) -> None:
     assert "parameters" not in unasked(explained)
 
 
-async def test_what_an_unanswering_guard_met_is_there_for_operators() -> None:
+def wrapped(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+FORBIDDEN = Refused("forbidden.rbac", "You may not.")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "detail"),
+    [
+        (Unavailable("It is away."), "unavailable", "It is away."),
+        (Missing("It is gone."), "unavailable", "It is gone."),
+        (Refused("unserved", "It serves none."), "unavailable", "It serves none."),
+        (Upstream("Long. " * 100), "unavailable", ("Long. " * 100)[:300]),
+        (FORBIDDEN, "forbidden", "You may not."),
+        (wrapped(Unavailable("It can not be read."), FORBIDDEN), "forbidden", "It can not be read."),
+        (KeyError("spec"), "failed", "KeyError: 'spec'"),
+    ],
+)
+async def test_why_a_guard_has_no_answer_is_there_for_operators(error: Exception, cause: str, detail: str) -> None:
     setup = bench()
-    setup.world.inventory.violations = failing(Unavailable("The API server is away."))  # type: ignore[method-assign] # a bad day
+    setup.world.inventory.violations = failing(error)  # type: ignore[method-assign] # a bad day
     explained = await explain_request(setup.services, CALLER, ask())
 
-    (crd,) = [one for one in explained.heard if one.guard == "crd"]
-    assert isinstance(crd, Finding)
-    assert crd.detail == "Unavailable: The API server is away."
-    assert codes(explained) == ["crd.unanswered"]
+    assert [(one.guard, one.cause, one.detail) for one in explained.unanswered] == [("crd", cause, detail)]
+    assert (explained.outcome, codes(explained)) == ("unanswered", ["crd.unanswered"])
+
+
+async def test_a_guard_that_takes_too_long_is_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    setup = bench()
+    setup.world.inventory.violations = never  # type: ignore[method-assign,assignment] # a bad day
+    monkeypatch.setattr(guard, "ANSWER_WITHIN_SECONDS", 0.05)
+
+    explained = await explain_request(setup.services, CALLER, ask())
+    assert Unanswered("crd", "unavailable", IN_TIME) in explained.unanswered
+
+
+async def test_a_denial_stands_whatever_others_would_say_and_a_hold_does_not() -> None:
+    for rules, outcome in (({"rate": {"changes_per_minute": 0}}, "denied"), ({"approval": {"at_least": "high"}}, "")):
+        setup = bench(**rules)
+        setup.world.inventory.violations = failing(FORBIDDEN)  # type: ignore[method-assign] # not everybody may ask
+        explained = await explain_request(setup.services, CALLER, ask())
+
+        assert explained.outcome == (outcome or "unanswered")
+        assert codes(explained) == (["rate.changes_per_minute"] if outcome else ["crd.unanswered"])
 
 
 @pytest.mark.parametrize("names", [(), ("default", "second")])
