@@ -245,9 +245,24 @@ def test_a_file_without_a_case_is_none(folder: Path) -> None:
     assert (run().exit_code, "there is no case in it" in run().output) == (2, True)
 
 
-@pytest.mark.parametrize("arguments", [["nowhere"], ["policies/tests"], ["templates"], ["--policies", "templates"]])
-def test_folders_without_what_is_looked_for_are_named(folder: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["templates"], ["--policies", "templates"]])
+def test_files_of_another_kind_can_not_be_read(folder: Path, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nowhere"], "FOLDERS nowhere: can not be read: No such file or directory"),
+        ([], "FOLDERS policies/tests: there is no *.yaml file in it"),
+        (["--policies", "nowhere"], "--policies nowhere: can not be read: No such file or directory"),
+        (["--templates", "nowhere"], "--templates nowhere: can not be read: No such file or directory"),
+    ],
+)
+def test_a_folder_without_anything_is_named_as_it_was_given(folder: Path, arguments: list[str], line: str) -> None:
+    result = run(*arguments)
+
+    assert (result.exit_code, result.output) == (1, f"{line}\n")
 
 
 def test_several_folders_are_played_one_after_the_other(folder: Path) -> None:
@@ -272,3 +287,52 @@ def test_keys_by_which_no_case_was_decided_are_named_on_demand(folder: Path) -> 
     assert "no case was decided by default of agentspawn: access: {}" in result.output
     assert "quota.open_pro" not in result.output
     assert "no case" not in run().output
+
+
+def covered(policy: dict[str, Any], key: str, *cases: dict[str, Any]) -> bool:
+    """Whether coverage does not name the key; the cases may be answered as they like."""
+    write("policies/default", POLICY | policy)
+    write("policies/tests/some", {"cases": [CASE | case | {"name": str(at)} for at, case in enumerate(cases)]})
+    return f": {key}: " not in run("--coverage").output
+
+
+def expiring(template: str, minutes: int) -> dict[str, Any]:
+    return {"step": "apply", "given": {"minutes_later": minutes}, "request": REQUEST | {"template": template}}
+
+
+def test_a_wait_that_is_over_is_decided_by_the_wait(folder: Path) -> None:
+    assert covered({}, "approval.wait", expiring("sensitive", 60))
+    assert not covered({}, "approval.wait", expiring("sensitive", 59))
+
+
+def test_where_nobody_is_asked_no_wait_decides(folder: Path) -> None:
+    assert not covered({}, "approval.wait", expiring("researcher", 60))
+
+
+def test_a_long_life_that_raises_the_risk_of_a_case_decides_it(folder: Path) -> None:
+    policy = {"approval": {"long_life": "20m"}}
+
+    assert covered(policy, "approval.long_life", {}, {"request": REQUEST | {"lifetime_minutes": 21}})
+    assert not covered(policy, "approval.long_life", {"request": REQUEST | {"lifetime_minutes": 20}})
+
+
+def test_a_rule_that_is_ignored_decides_where_it_would_be_seen(folder: Path) -> None:
+    policy = {"content": {"ignore": ["credential.connection-string"]}}
+    secret = REQUEST | {"parameters": {"topic": "postgres://admin:hunter2hunter2@db.internal/orders"}}
+
+    assert not covered(policy, "content.ignore", {})
+    assert covered(policy, "content.ignore", {"request": secret})
+
+
+@pytest.mark.parametrize(
+    ("policy", "key"),
+    [
+        ({}, "crd"),
+        ({}, "content.ignore"),
+        ({"approval": {"long_life": "24h"}}, "approval.long_life"),
+        ({"approval": {"long_life": "1m", "at_least": "high"}}, "approval.long_life"),
+        ({"approval": {"long_life": "1m"}, "template": {"allow": ["unknown"]}}, "approval.long_life"),
+    ],
+)
+def test_keys_that_no_case_can_reach_are_not_named(folder: Path, policy: dict[str, Any], key: str) -> None:
+    assert covered(policy, key, {})

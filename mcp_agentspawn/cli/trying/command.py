@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -11,38 +10,15 @@ import click
 from mcp_agentspawn.adapters.files import Folder, examine
 from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.escaping import escaped
-from mcp_agentspawn.cli.policy_lines import key_behind, keys_of, line_behind
-from mcp_agentspawn.cli.rule_folders import FOLDER, folder_options, read_rules
-from mcp_agentspawn.cli.trying.cases import Case, Cases
-from mcp_agentspawn.cli.trying.stage import Said, Stage
+from mcp_agentspawn.cli.rule_folders import FOLDER, folder_options, read_rules, there
+from mcp_agentspawn.cli.trying.cases import Cases
+from mcp_agentspawn.cli.trying.coverage import undecided
+from mcp_agentspawn.cli.trying.played import Played
+from mcp_agentspawn.cli.trying.stage import Stage
 from mcp_agentspawn.core.errors import ConfigError
-from mcp_agentspawn.core.guard import Guard
-from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.services import Rules
 
 TESTS = "tests"
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """A case that was played: where it stands, and what was answered. `policies` are those that matched its caller."""
-
-    file: str
-    line: int
-    case: Case
-    got: Said
-    policies: tuple[str, ...]
-
-    @property
-    def expected(self) -> Said:
-        """What must be answered; the risk counts only where it is named."""
-        expect = self.case.expect
-        return Said(expect.outcome, frozenset(expect.codes), expect.risk or self.got.risk)
-
-    @property
-    def passed(self) -> bool:
-        """Whether it was answered so."""
-        return self.got == self.expected
 
 
 @click.command(short_help="Try policies: which request gets which answer?")
@@ -53,8 +29,8 @@ def try_cases(folders: tuple[Path, ...], policies: Path, templates: Path, covera
     """Play the cases of all *.yaml in FOLDERS (default: the folder tests beside the policies) against the rule book.
 
     Each case has a world of its own, in this process, where all that the templates name is there, and is answered by
-    what answers in the server. Exits with 1 when an answer is not the expected one, with 2 for files that can not be
-    read.
+    what answers in the server. Exits with 1 when an answer is not the expected one or a folder is not there, with 2 for
+    files that can not be read.
     """
     read = read_rules(policies, templates)
     files = [_read(folder) for folder in folders or (policies / TESTS,)]
@@ -62,14 +38,14 @@ def try_cases(folders: tuple[Path, ...], policies: Path, templates: Path, covera
     for line in _lines(played):
         click.echo(escaped(line))
     if coverage:
-        for line in _undecided(played, read.policies):
+        for line in asyncio.run(undecided(played, read)):
             click.echo(escaped(line))
     if not all(one.passed for one in played):
         sys.exit(FINDINGS)
 
 
 def _read(folder: Path) -> Folder[Cases]:
-    read = examine(folder, Cases)
+    read = there(examine(folder, Cases), "FOLDERS")
     if read.problems:
         raise ConfigError([str(problem) for problem in read.problems])
     return read
@@ -95,20 +71,3 @@ def _lines(played: Sequence[Played]) -> Iterator[str]:
             yield f"{one.file}:{one.line}: {one.case.name}"
             yield f"  expected {one.expected}"
             yield f"  got      {one.got}"
-
-
-def _undecided(played: Sequence[Played], policies: Folder[Policy]) -> Iterator[str]:
-    for name in policies.values:
-        codes = {code for one in played if one.policies == (name,) for code in one.got.codes}
-        decided = {key_behind(code) for code in codes}
-        lines = [line_behind(policies, name, key) for key in _keys()]
-        undecided = [str(line) for line in lines if line and key_behind(line.key) not in decided]
-        for line in dict.fromkeys(undecided):
-            yield f"no case was decided by {line}"
-
-
-def _keys() -> Iterator[str]:
-    """Every key of every guard; the guard itself where it has none."""
-    for name in Policy.model_fields:
-        if isinstance(getattr(Policy(), name), Guard):
-            yield from [f"{name}.{key}" for key in keys_of(name)] or [name]
