@@ -16,7 +16,7 @@ from mcp_agentspawn.cli.escaping import block, escaped
 from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, moment, reason_option
 from mcp_agentspawn.cli.recalling import Denial, denials_before
 from mcp_agentspawn.cli.showing import Shown, lines
-from mcp_agentspawn.cli.standing import broken, state_of, tally, waits
+from mcp_agentspawn.cli.standing import OVER, broken, state_of, tally, waits
 from mcp_agentspawn.core.decisions import counted
 from mcp_agentspawn.core.model import Approval, Proposal
 from mcp_agentspawn.core.names import MOST_DEPTH, SYSTEM_NAMESPACE
@@ -27,11 +27,6 @@ from mcp_agentspawn.operations.services import Rules, random_suffix
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 MOST_DENIALS = 3
-OVER = {
-    "expired": "its time is over",
-    "lapsed": "it was withdrawn or given up",
-    "applied": "its agent has been made",
-}
 
 M = TypeVar("M", bound=BaseModel)
 Decision = Literal["approve", "deny"]
@@ -56,7 +51,8 @@ def show(id_: str, templates: Path | None, policies: Path | None, kubeconfig: Pa
     Characters that could hide or imitate something are written \u{...}; text of others stands behind a gutter.
     """
     rules = Rules(_at_hand(templates, "templates", Template), _at_hand(policies, "policies", Policy))
-    as_person(kubeconfig, lambda cluster: _show(cluster, id_, rules))
+    folders = (str(templates or "./templates"), str(policies or "./policies"))
+    as_person(kubeconfig, lambda cluster: _show(cluster, id_, rules, folders))
 
 
 @click.command(short_help="Approve one proposal.")
@@ -119,7 +115,7 @@ def _print_denials(denials: Sequence[Denial]) -> None:
         click.echo(f"  and {more} more")
 
 
-async def _show(cluster: Cluster, id_: str, rules: Rules) -> int:
+async def _show(cluster: Cluster, id_: str, rules: Rules, folders: tuple[str, str]) -> int:
     proposal = await _whole(cluster, id_, rules.templates)
     if proposal is None:
         return FINDINGS
@@ -141,6 +137,8 @@ async def _show(cluster: Cluster, id_: str, rules: Rules) -> int:
         now=now,
         other_template=proposal.request.template in rules.templates,
         other_policy=policy is not None,
+        templates=folders[0],
+        policies=folders[1],
         denials=denials,
     )
     for line in lines(shown):

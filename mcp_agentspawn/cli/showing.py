@@ -1,37 +1,34 @@
 """What `agentspawn show` prints. Whatever is not ours stands behind a gutter, escaped."""
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from mcp_agentspawn.cli.differing import differences, minutes
-from mcp_agentspawn.cli.escaping import behind_gutter, block, escaped, quoted, unusual
+from mcp_agentspawn.cli.escaping import block, escaped, unusual
+from mcp_agentspawn.cli.leaves import manifest_lines, texts
 from mcp_agentspawn.cli.people import moment
 from mcp_agentspawn.cli.recalling import Denial
-from mcp_agentspawn.cli.standing import state_of, tally
-from mcp_agentspawn.core.decisions import counted
+from mcp_agentspawn.cli.standing import OVER, state_of, tally
+from mcp_agentspawn.cli.wording import fact, paragraph, sentence
+from mcp_agentspawn.core.decisions import counted, is_denied
 from mcp_agentspawn.core.lineage import excesses
 from mcp_agentspawn.core.model import Approval, Grant, Proposal, Risk
 from mcp_agentspawn.core.risk import PEOPLE, highest, raised_by, risk_of
 from mcp_agentspawn.core.template import MOST_LIFETIME, Template
 from mcp_agentspawn.guards import Policy
 
-PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 MOST_UNUSUAL = 20
-LINE_END = "\n"
 NO_COUNT = "DOES NOT COUNT (no person, other bytes, or too late): "
 NO_TEMPLATE = "can not be shown: the template that was rendered is not at hand (--templates FOLDER)"
 OTHER_TEMPLATE = "can not be shown: the template at hand is not the one that was rendered"
 NO_POLICY = "can not be shown: no policy for this root is at hand (--policies FOLDER)"
 OTHER_POLICY = "can not be shown: the policy at hand is not the one that it was judged by"
-MADE = "of this request, the template at hand makes these very bytes"
-AGREED = "tools, model, lifetime, depth and tool approval: request, manifest and grant agree on them"
+AGREED = "request, manifest and grant agree on tools, model, lifetime, depth and tool approval"
 UNCHECKED = (
-    "NOT CHECKED, for want of the template that was rendered (--templates FOLDER): that the agent's texts, its depth, "
-    "the tools that ask first and the values that narrow are what the template makes of this request; the risk"
+    "NOT CHECKED, for want of the template that was rendered (--templates FOLDER): that the bytes are what it makes of "
+    "this request, and the risk"
 )
 RISK_UNCHECKED = (
     "NOT CHECKED, for want of the policy that it was judged by (--policies FOLDER): whether the risk is higher"
@@ -43,7 +40,8 @@ class Shown:
     """All there is to know of a proposal. `ancestors` are the proposals above it, nearest first.
 
     `template` is the very version that was rendered, `policy` the one that it was judged by; `None` where they are not
-    at hand. `other_template` and `other_policy`: something by that name, or for that root, is.
+    at hand. `other_template` and `other_policy`: something by that name, or for that root, is. `templates` and
+    `policies`: the folders that were looked into, as people wrote them.
     `denials`: what people denied before of the like of it.
     """
 
@@ -55,6 +53,8 @@ class Shown:
     now: datetime
     other_template: bool = False
     other_policy: bool = False
+    templates: str = "./templates"
+    policies: str = "./policies"
     denials: Sequence[Denial] = ()
 
     @property
@@ -71,13 +71,10 @@ def lines(shown: Shown) -> Iterator[str]:
     yield from _section("Decisions of people", _decisions(shown))
     yield from _section("What it may hold at most, beside its parent", _grants(shown))
     yield from _section("Difference to the template's defaults", _difference(shown))
-    yield from _section("Manifest, whole: the Agent that will be created", _manifest(shown.proposal.manifest))
-    yield from _section("Digest", _digest(shown.proposal))
-
-
-def fact(label: str, text: str) -> Iterator[str]:
-    """A label of ours, and beside it a text that may not be."""
-    return block(text, f"  {label:<12} ")
+    yield from _section(
+        f"Manifest, whole: the Agent that {_created(shown)} created", manifest_lines(shown.proposal.manifest)
+    )
+    yield from _section("Digest", _digest(shown))
 
 
 def _section(heading: str, content: Iterable[str]) -> Iterator[str]:
@@ -94,14 +91,14 @@ def _summary(shown: Shown) -> Iterator[str]:
         f" {'until' if state == 'open' else 'at'} {moment(proposal.expires_at)}" if proposal.phase == "proposed" else ""
     )
     yield from fact("state", f"{state}{when}; {tally(proposal, shown.decisions)}")
-    if found := unusual(*_texts(json.loads(proposal.manifest)), proposal.request.purpose):
+    if found := unusual(*texts(json.loads(proposal.manifest)), proposal.request.purpose):
         more = f" and {len(found) - MOST_UNUSUAL} more" if len(found) > MOST_UNUSUAL else ""
-        yield from fact("beware", f"it holds unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
+        yield from sentence("beware", f"it holds unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
     if understated := _understated(shown):
-        yield from fact("beware", understated)
+        yield from sentence("beware", understated)
     if shown.denials:
-        yield from fact("beware", _denied(shown.denials))
-    yield from fact("checked", _checked(shown))
+        yield from sentence("beware", _denied(shown.denials))
+    yield from sentence("checked", _checked(shown))
 
 
 def _denied(denials: Sequence[Denial]) -> str:
@@ -116,9 +113,10 @@ def _denied(denials: Sequence[Denial]) -> str:
 def _checked(shown: Shown) -> str:
     if shown.template is None:
         return f"{AGREED}\n{UNCHECKED}"
+    made = f"re-rendered from {shown.templates}: same bytes"
     if shown.policy is None:
-        return f"{MADE}\n{RISK_UNCHECKED}"
-    return MADE if _understated(shown) else f"{MADE}, and the policy at hand no higher risk"
+        return f"{made}\n{RISK_UNCHECKED}"
+    return made if _understated(shown) else f"{made}; risk under {shown.policies}: not higher"
 
 
 def _understated(shown: Shown) -> str:
@@ -152,13 +150,13 @@ def _risk(shown: Shown) -> Iterator[str]:
     proposal = shown.proposal
     yield from fact("this", proposal.risk)
     if understated := _understated(shown):
-        yield from fact("beware", understated)
+        yield from sentence("beware", understated)
     if proposal.parent:
         chain = highest(proposal.risk, *(ancestor.risk for ancestor in shown.ancestors))
         above = ", ".join(f"{ancestor.id} {ancestor.risk}" for ancestor in shown.ancestors)
         gone = "" if shown.complete else "; not all above it are there any more"
         yield from fact("whole chain", f"{chain}; above it: {above or 'nobody'}{gone}")
-    yield from fact("why", _why(shown))
+    yield from sentence("why", _why(shown))
 
 
 def _why(shown: Shown) -> str:
@@ -221,7 +219,7 @@ def _held(grant: Grant) -> Mapping[str, str]:
 
 def _difference(shown: Shown) -> Iterator[str]:
     if shown.template is None:
-        yield f"  {_no_template(shown)}"
+        yield from paragraph(_no_template(shown))
         return
     found = list(differences(shown.proposal.request, shown.template))
     for label, text in found:
@@ -230,46 +228,31 @@ def _difference(shown: Shown) -> Iterator[str]:
         yield "  none"
 
 
-def _manifest(manifest: str) -> Iterator[str]:
-    for path, value in _leaves("", json.loads(manifest)):
-        if isinstance(value, str) and "\n" in value:
-            yield from behind_gutter([f"{path} = a text of {value.count(LINE_END) + 1} lines:"], "  ")
-            yield from block(value, "      ")
-        else:
-            yield from behind_gutter([f"{path} = {_written(value)}"], "  ")
-
-
-def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Everything in a JSON value that holds nothing itself, by its path; the path is escaped."""
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            step = f".{key}" if PLAIN_KEY.match(key) else f"[{quoted(key)}]"
-            yield from _leaves((path + step).removeprefix("."), part)
-    elif isinstance(value, list) and value:
-        for number, part in enumerate(value):
-            yield from _leaves(f"{path}[{number}]", part)
-    else:
-        yield path, value
-
-
-def _written(value: Any) -> str:
-    return quoted(value) if isinstance(value, str) else json.dumps(value)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every key and every text in a JSON value."""
-    if isinstance(value, dict):
-        yield from value
-        value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
-    elif isinstance(value, str):
-        yield value
-
-
-def _digest(proposal: Proposal) -> Iterator[str]:
-    yield from fact("recomputed", proposal.digest)
-    yield "  It is over the canonical bytes (RFC 8785) of the manifest and of what it may hold; not over this page."
+def _digest(shown: Shown) -> Iterator[str]:
+    yield "  recomputed:"
+    yield f"  {escaped(shown.proposal.digest)}"
+    yield from paragraph(
+        "It is over the canonical bytes (RFC 8785) of the manifest and of what it may hold; not over this page."
+    )
+    if over := _over(shown):
+        yield from paragraph(over)
+        return
     yield "  A decision is bound to it:"
-    yield f"  agentspawn approve {escaped(proposal.id)} --digest {escaped(proposal.digest)}"
+    yield f"  agentspawn approve {escaped(shown.proposal.id)} --digest {escaped(shown.proposal.digest)}"
+
+
+def _over(shown: Shown) -> str:
+    """Why there is nothing to approve; `""` when there is."""
+    proposal, state = shown.proposal, state_of(shown.proposal, shown.now)
+    if state != "open":
+        return f"It can no longer be decided: {OVER[state]}."
+    if is_denied(counted(proposal, shown.decisions)):
+        return "It was denied: whoever approves now changes nothing."
+    return "" if PEOPLE[proposal.risk] else "Nobody has to approve it; agentspawn deny stops it."
+
+
+def _created(shown: Shown) -> str:
+    """How to speak of the agent."""
+    if state_of(shown.proposal, shown.now) == "applied":
+        return "was"
+    return "would be" if _over(shown) else "will be"

@@ -11,6 +11,12 @@ from mcp_agentspawn.core.model import Approval, Proposal
 from mcp_agentspawn.core.risk import PEOPLE
 
 State = Literal["open", "expired", "lapsed", "applied"]
+OVER = {
+    "expired": "its time is over",
+    "lapsed": "it was withdrawn or given up",
+    "applied": "its agent has been made",
+}
+"""Why it is no longer open, by its state."""
 
 
 def broken(proposal: Proposal) -> str:

@@ -157,7 +157,7 @@ def test_an_honest_proposal_is_shown_with_what_was_checked(tmp_path: Path) -> No
     without = at_work.run("show", stored.id)
 
     assert (with_rules.exit_code, without.exit_code) == (0, 0)
-    assert "makes these very bytes" in with_rules.output
+    assert ": same bytes" in with_rules.output
     assert "NOT CHECKED" not in with_rules.output
     assert "NOT CHECKED" in without.output
 

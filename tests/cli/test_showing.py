@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_agentspawn.cli.showing import Shown, lines
+from mcp_agentspawn.cli.showing import AGREED, UNCHECKED, Shown, lines
 from mcp_agentspawn.core.digest import canonical, hash_of
 from mcp_agentspawn.core.model import Approval, Grant, Proposal, Request
 from tests.builders import NOON, RESEARCHER, template
@@ -31,13 +31,17 @@ HEADINGS = (
     "What it may hold at most, beside its parent",
     "Difference to the template's defaults",
     "Manifest, whole: the Agent that will be created",
+    "Manifest, whole: the Agent that would be created",
     "Digest",
 )
 BEHIND_GUTTER = re.compile(r" *([a-z][a-z ]*)? *[|:] ")
 OURS = (
     "  none yet",
+    "  recomputed:",
+    "  sha256:",
     "  It is over the canonical bytes",
     "  A decision is bound to it:",
+    "  It was denied: whoever",
     "  agentspawn approve sub-x --digest sha256:",
 )
 
@@ -256,3 +260,57 @@ def test_ancestors_are_followed_no_further_than_there_can_be() -> None:
 
     assert result.exit_code == 0
     assert "not all above it are there any more" in result.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "created", "why"),
+    [
+        ({}, "will be", ""),
+        ({"risk": "low"}, "would be", "Nobody has to approve it"),
+        ({"expires_at": NOON}, "would be", "its time is over"),
+        ({"phase": "lapsed"}, "would be", "withdrawn or given up"),
+        ({"phase": "ready"}, "was", "its agent has been made"),
+    ],
+)
+def test_what_nobody_can_or_has_to_approve_is_said_instead_of_the_command(
+    changes: dict[str, Any], created: str, why: str
+) -> None:
+    page = shown(proposal(**changes))
+
+    assert f"Manifest, whole: the Agent that {created} created" in page
+    assert any(line.startswith("  agentspawn approve") for line in page) is not bool(why)
+    assert why in section(page, "Digest")
+
+
+def test_what_was_denied_is_not_to_be_approved() -> None:
+    stored = proposal()
+    page = shown(stored, decisions=(Approval("name", "sub-x", "uid", stored.digest, "deny", "bob", "", NOON),))
+
+    assert "agentspawn approve" not in section(page, "Digest")
+    assert "Manifest, whole: the Agent that would be created" in page
+
+
+@pytest.mark.parametrize("wide", ["40", "80"])
+def test_our_own_sentences_are_broken_at_blanks_and_a_digest_stands_alone(
+    monkeypatch: pytest.MonkeyPatch, wide: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", wide)
+    stored = proposal()
+    unseen = Shown(stored, (), (), None, None, NOON)
+    page = list(lines(unseen))
+
+    start = next(number for number, line in enumerate(page) if line.startswith("  checked"))
+    checked = page[start : page.index("", start)]
+    assert all(len(line) <= int(wide) for line in checked)
+    assert " ".join(line[17:] for line in checked) == f"{AGREED} {UNCHECKED}"
+    assert f"  {stored.digest}" in page
+
+
+def test_what_was_checked_is_said_in_simple_words_with_its_folders(tmp_path: Path) -> None:
+    at_work = office(**MEDIUM)
+    stored = at_work.propose()
+    options = rules_in(tmp_path, **MEDIUM)
+
+    said = " ".join(line[17:] for line in at_work.run("show", stored.id, *options).output.splitlines())
+
+    assert f"re-rendered from {options[1]}: same bytes; risk under {options[3]}: not higher" in said

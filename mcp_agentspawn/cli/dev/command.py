@@ -149,6 +149,7 @@ def _how_to_go_on(world: LocalWorld) -> str:
         f"  {sys.argv[0]} show ID\n"
         f"  {sys.argv[0]} approve ID --digest DIGEST\n"
         f"  {sys.argv[0]} freeze --reason WHY\n"
+        f"  and unfreeze, retire-tree, reset, explain: see --help. Bob approves but may not freeze, retire or reset.\n"
         f"\nThe audit log: {world.audit_file}\n"
         f"  {sys.argv[0]} audit verify {world.audit_file} --kubeconfig {world.kubeconfig}\n"
         f"\nCtrl-C ends it and leaves nothing behind."

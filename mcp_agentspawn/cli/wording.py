@@ -1,0 +1,34 @@
+"""A label and what stands beside it: a text of others, cut anywhere, or a sentence of ours, broken at blanks."""
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from mcp_agentspawn.cli.escaping import GOES_ON, LINE, block, columns, escaped
+
+
+def fact(label: str, text: str) -> Iterator[str]:
+    """A label of ours, and beside it a text that may not be."""
+    return block(text, _head(label))
+
+
+def sentence(label: str, text: str) -> Iterator[str]:
+    """The same for a text that is ours: its lines are broken at blanks, never inside a word."""
+    head = _head(label)
+    for line in text.split("\n"):
+        for number, part in enumerate(_broken(escaped(line), columns() - len(head) - len(LINE))):
+            yield f"{head}{GOES_ON if number else LINE}{part}"
+            head = " " * len(head)
+
+
+def paragraph(text: str) -> Iterator[str]:
+    """Words of ours without a label."""
+    for part in _broken(escaped(text), columns() - 2):
+        yield f"  {part}"
+
+
+def _head(label: str) -> str:
+    return f"  {label:<12} "
+
+
+def _broken(text: str, room: int) -> list[str]:
+    return wrap(text, room, break_long_words=True, break_on_hyphens=False) or [""]
