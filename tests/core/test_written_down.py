@@ -235,6 +235,16 @@ def test_a_value_is_read_as_its_kind_or_stays_text(kind: str, text: str, value: 
     assert (read, type(read)) == (value, type(value))
 
 
+def test_free_text_beside_other_words_is_said_with_its_place() -> None:
+    agent = RESEARCHER["agent"] | {"instructions": "First.\nLook into ${topic} now.\n"}
+    with pytest.raises(ValidationError) as refused:
+        template(agent=agent)
+    (error,) = refused.value.errors()
+
+    words = "${topic} is free text: it stands alone on a line of the instructions, nowhere else"
+    assert (error["msg"], error["ctx"]["line"]) == (words, 1)
+
+
 def test_a_placeholder_that_names_nothing_is_said_with_its_line() -> None:
     agent = RESEARCHER["agent"] | {"instructions": "First.\n${nobody}\n"}
     with pytest.raises(ValidationError) as refused:

@@ -69,9 +69,10 @@ async def test_a_manifest_is_judged_with_its_facts() -> None:
 
 async def test_a_ledger_is_judged_again_afresh_before_anybody_is_refused() -> None:
     old, new = ledger(opened=1), ledger(opened=2)
-    facts = FixedFacts(held=new, stale=old)
+    facts = Asking(held=new, stale=old)
     await Probing().once_rendered(rendered(), facts, "apply")["of_ledger"]()
 
+    assert facts.callers == [("ledger", CALLER, False), ("ledger", CALLER, True)]
     assert heard("ledger") == [("apply", CALLER, old, NOON), ("apply", CALLER, new, NOON)]
 
 
@@ -123,6 +124,10 @@ class Asking(FixedFacts):
     async def tools(self, caller: Caller, *, fresh: bool = False) -> Mapping[str, frozenset[str]]:  # type: ignore[override]  # a test's double answers with less
         self.callers.append(("tools", caller, fresh))
         return {}
+
+    async def ledger(self, caller: Caller, *, fresh: bool = False) -> Ledger:
+        self.callers.append(("ledger", caller, fresh))
+        return await super().ledger(caller, fresh=fresh)
 
     async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:
         self.callers.append(("trial", caller, proposal, manifest))
