@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 from mcp_agentspawn.core.audit_verify import verify
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.operations.answers import Applied
-from tests.faults.cluster import AGENTS, HOME, Cluster
+from tests.faults.cluster import AGENTS, HOME, LEDGERS, PROPOSALS, Cluster
 from tests.faults.paths import ledger_holds
 from tests.faults.replicas import Replica
 from tests.faults.servers import Server
@@ -26,16 +27,64 @@ class Sight:
     uids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     standing: set[str] = field(default_factory=set)
     most: int = 0
-    history: list[tuple[str, str, str]] = field(default_factory=list)
+    history: list[tuple[int, str]] = field(default_factory=list)
 
-    def see(self, event: str, name: str, uid: str) -> None:
-        self.history.append((event, name, uid))
+    def see_agent(self, event: str, agent: dict[str, Any]) -> None:
+        """An Agent came, changed or went."""
+        name, uid = agent["metadata"]["name"], agent["metadata"]["uid"]
         self.uids[name].add(uid)
         if event == "DELETED":
             self.standing.discard(uid)
         else:
             self.standing.add(uid)
         self.most = max(self.most, len(self.standing))
+        self._note(agent, f"{event} {name} {uid}")
+
+    def see_ledger(self, _event: str, ledger: dict[str, Any]) -> None:
+        """The ledger was stored."""
+        self._note(ledger, f"places {ledger['spec']['live']}")
+
+    def see_proposal(self, event: str, proposal: dict[str, Any]) -> None:
+        """A proposal came, changed or went."""
+        self._note(proposal, f"{event} proposal {proposal['metadata']['name']} {proposal.get('status')}")
+
+    def told(self) -> str:
+        """Everything in the order in which it was stored."""
+        return "\n".join(f"{version} {what}" for version, what in sorted(self.history))
+
+    def _note(self, stored: dict[str, Any], what: str) -> None:
+        self.history.append((int(stored["metadata"]["resourceVersion"]), what))
+
+
+@asynccontextmanager
+async def watched(cluster: Cluster, root: Root) -> AsyncIterator[Sight]:
+    """Watch what is a root's, past the proxy; what happened is complete when the block's work is."""
+    sight, tree = Sight(), f"agentspawn.dev/tree={root.label}"
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(_watching(cluster, AGENTS, {"labelSelector": tree}, sight.see_agent))
+        await stack.enter_async_context(_watching(cluster, PROPOSALS, {"labelSelector": tree}, sight.see_proposal))
+        only = {"fieldSelector": f"metadata.name={root.key}"}
+        await stack.enter_async_context(_watching(cluster, LEDGERS, only, sight.see_ledger))
+        yield sight
+
+
+@asynccontextmanager
+async def _watching(
+    cluster: Cluster, path: str, query: dict[str, str], see: Callable[[str, dict[str, Any]], None]
+) -> AsyncIterator[None]:
+    async with cluster.admin.get(path, params={"watch": "1", **query}, timeout=None) as events:
+
+        async def look() -> None:
+            async for line in events.content:
+                event = json.loads(line)
+                see(event["type"], event["object"])
+
+        looking = asyncio.create_task(look())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
 
 
 async def at_rest(replica: Replica) -> None:
@@ -77,27 +126,6 @@ async def all_slots_are_to_be_had(cluster: Cluster, root: Root, replica: Replica
     proposals = [await replica.propose(purpose=f"Afterwards {number}") for number in range(limit + 1)]
     answers = [await replica.applied(proposal) for proposal in proposals]
     assert [isinstance(answer, Applied) for answer in answers] == [True] * limit + [False]
-
-
-@asynccontextmanager
-async def watched(cluster: Cluster, root: Root) -> AsyncIterator[Sight]:
-    """Watch a root's Agents, past the proxy; what happened is complete when the block's work is."""
-    sight = Sight()
-    query = {"watch": "1", "labelSelector": f"agentspawn.dev/tree={root.label}"}
-    async with cluster.admin.get(AGENTS, params=query, timeout=None) as events:
-
-        async def look() -> None:
-            async for line in events.content:
-                event = json.loads(line)
-                metadata = event["object"]["metadata"]
-                sight.see(event["type"], metadata["name"], metadata["uid"])
-
-        looking = asyncio.create_task(look())
-        try:
-            yield sight
-        finally:
-            looking.cancel()
-            await asyncio.wait([looking])
 
 
 async def audit_is_whole(server: Server, replica: Replica) -> None:

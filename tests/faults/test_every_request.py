@@ -209,7 +209,7 @@ async def _right_in_the_end(
                 await agrees(case.cluster, case.root, replica)
                 await nothing_was_spent_twice(case.cluster, case.root)
 
-                assert {len(uids) for uids in sight.uids.values()} <= {1}, sight.history
+                assert {len(uids) for uids in sight.uids.values()} <= {1}, sight.told()
                 await audit_is_whole(server, replica)
                 if SOAK:
                     await all_slots_are_to_be_had(case.cluster, case.root, replica, LIMIT)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
+import pytest_asyncio
 
 from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.model import Root
@@ -21,14 +22,24 @@ from mcp_agentspawn.operations.retire import retire
 from tests.builders import ask
 from tests.faults.cluster import Cluster
 from tests.faults.invariants import agrees, all_slots_are_to_be_had, at_rest, nothing_was_spent_twice, watched
+from tests.faults.matrix import nobody_else
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica, start
 
-SEEDS = range(60 if os.environ.get("SOAK") else 2)
+SOAK = bool(os.environ.get("SOAK"))
+SEEDS = range(60 if SOAK else 2)
 WRITERS, STEPS, QUESTIONS, LIMIT = 6, 12, 6, 3
 SPAWN = {"propose": 4, "apply": 6, "repair": 1}
 RETIRE = {"retire": 6, "repair": 1}
 ALL = SPAWN | RETIRE
+
+pytestmark = pytest.mark.timeout(600 if SOAK else 120)
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def _alone(cluster: Cluster) -> None:
+    """Every repair goes through all that is there: what other storms left would make each slower than the last."""
+    await nobody_else(cluster)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -42,8 +53,8 @@ async def test_no_storm_of_applies_makes_too_many_agents_or_two_of_one_or_loses_
             await _weather(proxy, (one, other), Writers(known, verbs, seed + turn))
         await at_rest(other.later())
         assert len(sight.uids) >= LIMIT
-        assert {len(uids) for uids in sight.uids.values()} == {1}, sight.history
-        assert sight.most == LIMIT, sight.history
+        assert {len(uids) for uids in sight.uids.values()} == {1}, sight.told()
+        assert sight.most == LIMIT, sight.told()
         await agrees(cluster, root, other)
         await nothing_was_spent_twice(cluster, root)
 

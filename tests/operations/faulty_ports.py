@@ -5,6 +5,7 @@ Every port of `Services` is behind it, also those that come later: what has coro
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -23,8 +24,9 @@ FAULTS: tuple[Fault, ...] = (
     "paused_before",  # the process stands still before the call until the test says so
     "paused_after",  # the same after the call: what it then goes on with is old
 )
-Script = Mapping[int, Fault]
-"""What goes wrong at which of the calls from now on, the first being 0."""
+Where = tuple[Literal["call", "change"], int]
+Script = Mapping[Where, Fault]
+"""What goes wrong at which of the calls, or of the changes, from now on, the first being 0."""
 
 READS = frozenset(
     {"look", "get", "of", "of_root", "of_home", "all", "roots", "models", "tools", "violations", "may_use", "trial"}
@@ -43,7 +45,8 @@ class Process:
 
     real: Services
     alive: bool = True
-    script: dict[int, Fault] = field(default_factory=dict)
+    script: Script = field(default_factory=dict)
+    counted: Counter[str] = field(default_factory=Counter)
     late: list[Callable[[], Coroutine[None, None, object]]] = field(default_factory=list)
     paused: list[asyncio.Event] = field(default_factory=list)
 
@@ -54,7 +57,7 @@ class Process:
 
     async def do(self, work: Coroutine[None, None, Any], script: Script) -> Any:
         """Do this, and what it leaves for later, until it has ended or stands still; `None` unless it succeeded."""
-        self.script = dict(script)
+        self.script, self.counted = script, Counter()
         task = asyncio.ensure_future(_mortal(work))
         await still()
         self.script = {}
@@ -75,8 +78,8 @@ class Process:
 
     async def call(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """One call of a port."""
-        fault = self._next()
         changes = method.__name__ not in READS
+        fault = self._next(changes=changes)
         await self._step(fault, "before")
         if fault == "refused" or (fault == "late" and not changes):
             raise Unavailable("a fault")
@@ -99,10 +102,11 @@ class Process:
         if not self.alive:
             raise Killed
 
-    def _next(self) -> Fault | None:
-        due = self.script.pop(0, None)
-        self.script = {number - 1: fault for number, fault in self.script.items()}
-        return due
+    def _next(self, *, changes: bool) -> Fault | None:
+        here: list[Where] = [("call", self.counted["call"])]
+        here += [("change", self.counted["change"])] if changes else []
+        self.counted.update(kind for kind, _ in here)
+        return next((self.script[where] for where in here if where in self.script), None)
 
 
 class Port:

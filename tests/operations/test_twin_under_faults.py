@@ -32,7 +32,7 @@ from mcp_agentspawn.operations.repair import repair
 from mcp_agentspawn.operations.retire import retire
 from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME
 from tests.builders import CALLER, ROOT, ask, policy, template
-from tests.operations.faulty_ports import FAULTS, Killed, Process, Script
+from tests.operations.faulty_ports import FAULTS, Killed, Process, Script, Where
 from tests.operations.trees import approved, grove, under
 
 T = TypeVar("T")
@@ -42,7 +42,8 @@ LIMIT = 2
 QUESTIONS = 3
 PASSES = 10
 KINDS = ("researcher", "researcher", "lead")
-MOST_CALLS = 20
+MOST_CALLS = 24
+MOST_CHANGES = 5
 SOAK = bool(os.environ.get("SOAK"))
 EXAMPLES, STEPS = (3_000, 20) if SOAK else (100, 12)
 WAITS = (timedelta(seconds=30), PROPOSAL_LIFETIME, timedelta(hours=25))
@@ -50,10 +51,12 @@ WAITS = (timedelta(seconds=30), PROPOSAL_LIFETIME, timedelta(hours=25))
 servers = st.sampled_from([0, 1])
 VERBS = ("propose", "spawn", "spawn", "child", "apply", "apply", "retire", "retire", "repair", "repair")
 verbs = st.sampled_from(VERBS)
-moves = st.sampled_from(["resume", "arrive", "kill", "repair", "wait", "rules", "freeze"])
+moves = st.sampled_from(["resume", "arrive", "kill", "repair", "wait", "rules", "freeze", "rights"])
 numbers = st.sampled_from(range(QUESTIONS))
-some_faults = st.dictionaries(st.sampled_from(range(MOST_CALLS)), st.sampled_from(FAULTS), min_size=1, max_size=2)
-scripts: st.SearchStrategy[Script] = st.just({}) | some_faults | some_faults
+CHANGES: list[Where] = [("change", number) for number in range(MOST_CHANGES)]
+CALLS: list[Where] = [("call", number) for number in range(MOST_CALLS)]
+places = st.sampled_from(4 * CHANGES + CALLS)
+scripts: st.SearchStrategy[Script] = st.dictionaries(places, st.sampled_from(FAULTS), max_size=2)
 
 
 def limits(live: int) -> dict[str, Any]:
@@ -118,6 +121,8 @@ class Twin(RuleBasedStateMachine):
                 self._do(1 - server, repair, {})
             case "wait":
                 self._pass(WAITS[number])
+            case "rights":
+                self._let_write(allowed=number != 1)
             case "freeze":
                 self._run(self.bench.world.switchboard.set(Freeze(EVERYWHERE, frozen=number == 1)))
             case _:
@@ -152,6 +157,7 @@ class Twin(RuleBasedStateMachine):
     def _heal(self) -> None:
         """No fault any more, what was on its way has arrived, and repair runs until it finds nothing to do."""
         self._settle()
+        self._let_write(allowed=True)
         self._pass(1.1 * ABANDONED_AFTER)
         self.servers = [Process(self.base)]
         for _ in range(PASSES):
@@ -216,6 +222,11 @@ class Twin(RuleBasedStateMachine):
         """A subagent that may spawn; the root when there is none."""
         parents = [agent.id for agent in self._agents() if agent.depth]
         return under(parents[-1] if parents else "")
+
+    def _let_write(self, *, allowed: bool) -> None:
+        """Give the root's virtual user its rights, or take them away."""
+        writers = self.bench.world.agents.may_write
+        writers.add(ROOT) if allowed else writers.discard(ROOT)
 
     def _pass(self, time: timedelta) -> None:
         self.bench.clock.time += time
