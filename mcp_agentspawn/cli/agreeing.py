@@ -2,19 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice, product
 
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.core.digest import canonical, grant_document, request_digest
 from mcp_agentspawn.core.errors import Refused
-from mcp_agentspawn.core.model import AgentDescription, Caller, Grant, Proposal, Request, Root, Scalar
+from mcp_agentspawn.core.model import AgentDescription, Caller, Grant, Proposal, Root
 from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.core.render import grant_of, render
 from mcp_agentspawn.core.template import Template
 
 KIND = KagentAgent()
-MOST_READINGS = 256
 
 
 def caller_of(proposal: Proposal) -> Caller:
@@ -76,7 +73,7 @@ def _for_spawning(agent: AgentDescription) -> list[str]:
 
 def _against(template: Template, proposal: Proposal) -> Iterator[str]:
     request = proposal.request
-    if not any(_rendered(proposal, reading, template) == proposal.manifest for reading in _readings(request, template)):
+    if _rendered(proposal, template) != proposal.manifest:
         yield "another manifest"
     if _text(grant_of(request, template)) != _text(proposal.grant):
         yield "another grant"
@@ -92,24 +89,9 @@ def _against(template: Template, proposal: Proposal) -> Iterator[str]:
         yield "it does not allow these values"
 
 
-def _rendered(proposal: Proposal, request: Request, template: Template) -> str:
-    agent = render(proposal.id, caller_of(proposal), request, template, proposal.request_digest)
+def _rendered(proposal: Proposal, template: Template) -> str:
+    agent = render(proposal.id, caller_of(proposal), proposal.request, template, proposal.request_digest)
     return canonical(KIND.manifest(agent))
-
-
-def _readings(request: Request, template: Template) -> Iterator[Request]:
-    """The request as it may have been when it was rendered: the API server stores 2.0 as 2, and they read unlike."""
-    properties = template.parameters.get("properties", {})
-    values = {
-        name: _as_given(value, properties.get(name, {}).get("type")) for name, value in request.parameters.items()
-    }
-    for chosen in islice(product(*values.values()), MOST_READINGS):
-        yield replace(request, parameters=dict(zip(values, chosen, strict=True)))
-
-
-def _as_given(value: Scalar, kind: str | None) -> Sequence[Scalar]:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return (value, float(value)) if whole and kind == "number" else (value,)
 
 
 def _text(grant: Grant) -> str:
