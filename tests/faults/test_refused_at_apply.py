@@ -26,7 +26,8 @@ async def _nothing_was_made(cluster: Cluster, root: Root, answer: Answer) -> str
     """The one code of a refusal that left no Agent and took no slot."""
     assert await cluster.agents_of(root) == []
     assert await ledger_holds(cluster, root) == set()
-    (reason,) = answer.reasons
+    reason, *drifted = answer.reasons
+    assert {more.code for more in drifted} <= {"proposal.policy_changed"}
     return f"{answer.outcome} {reason.code}"
 
 
