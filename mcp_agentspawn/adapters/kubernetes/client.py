@@ -1,10 +1,11 @@
 """Requests in JSON, answers as objects, refusals as our errors."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mcp_agentspawn.adapters.kubernetes.errors import error_of, lost, read
+from mcp_agentspawn.adapters.kubernetes.errors import NotYet, error_of, lost, read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Call, Principal
 from mcp_agentspawn.adapters.kubernetes.transport import Answer
 from mcp_agentspawn.core.errors import Refused, Unavailable
@@ -13,6 +14,8 @@ PAGE = 250
 MOST_PAGES = 200
 SUCCESS = range(200, 300)
 REQUEST_SECONDS = 5.0
+NOT_YET_SECONDS = 1.0
+NOT_YET_TIMES = 3
 
 
 class Sends(Protocol):
@@ -61,13 +64,21 @@ class Client:
         selectors = {"labelSelector": selector, "fieldSelector": fields}
         query = {"limit": str(PAGE)} | {name: value for name, value in selectors.items() if value}
         for _ in range(MOST_PAGES):
-            page = await self.request("GET", path, as_=SERVER, query=query)
+            page = await self._page(path, query)
             items += read(lambda answer: list(answer["items"]), page)
             following = read(lambda answer: answer["metadata"].get("continue", ""), page)
             if not following:
                 return items
             query = query | {"continue": following}
         raise Unavailable("There are more objects than can be listed.")
+
+    async def _page(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        for _ in range(NOT_YET_TIMES):
+            try:
+                return await self.request("GET", path, as_=SERVER, query=query)
+            except NotYet:
+                await asyncio.sleep(NOT_YET_SECONDS)
+        return await self.request("GET", path, as_=SERVER, query=query)
 
 
 def _written(body: Mapping[str, Any] | None) -> bytes | None:

@@ -41,6 +41,13 @@ VALUE = re.compile(
 USED = re.compile(r"(exceeded quota: [^,]*),.*", re.DOTALL)
 
 
+INITIALIZING = "storage is (re)initializing"
+
+
+class NotYet(Unavailable):
+    """The API server has just started, or a kind has just changed: a second later it answers."""
+
+
 class Status(NamedTuple):
     """What a Status object says."""
 
@@ -59,6 +66,8 @@ def error_of(method: str, status: int, body: bytes, *, changes: bool, retry_afte
     if status == HTTPStatus.CONFLICT:
         return _conflict(method, said, message)
     turned_away = status == HTTPStatus.TOO_MANY_REQUESTS and retry_after
+    if status == HTTPStatus.TOO_MANY_REQUESTS and not changes and INITIALIZING in message:
+        return NotYet(message)
     return lost(message, changes=changes and not turned_away)
 
 

@@ -85,3 +85,23 @@ async def test_a_collection_without_end_is_not_read(monkeypatch: pytest.MonkeyPa
 async def test_a_page_that_is_none_is_no_answer(page: dict[str, object]) -> None:
     with pytest.raises(Unavailable):
         await Scripted([(200, page)]).client().list("/apis/x")
+
+
+NOT_YET = (429, {"kind": "Status", "reason": "TooManyRequests", "message": "storage is (re)initializing"})
+
+
+async def test_a_collection_that_is_not_ready_yet_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NOT_YET_SECONDS", 0)
+    wire = Scripted([NOT_YET, NOT_YET, (200, {"items": [{"n": 1}], "metadata": {}})])
+
+    assert await wire.client().list("/apis/x") == [{"n": 1}]
+
+
+async def test_one_that_does_not_become_ready_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NOT_YET_SECONDS", 0)
+    wire = Scripted([NOT_YET])
+
+    with pytest.raises(Unavailable):
+        await wire.client().list("/apis/x")
+
+    assert len(wire.calls) == module.NOT_YET_TIMES + 1
