@@ -48,7 +48,10 @@ FAILURES: dict[str, Effect] = {
     "saying-nonsense": faults.answers(200, '{"items": 1, "metadata": [], "spec": null, "status": "yes"}'),
     "saying-half": faults.answers(201, '{"kind": "Agent", "metadata": {"na'),
     "saying-it-too-deep": faults.answers(200, "[" * 100_000),
+    "broken-and-too-deep": faults.answers(500, "[" * 100_000),
 }
+BROKEN = pytest.mark.xfail(strict=True, reason="errors._status_of lets the RecursionError of a deep answer escape")
+EACH = [pytest.param(name, marks=BROKEN) if name == "broken-and-too-deep" else name for name in FAILURES]
 
 pytestmark = pytest.mark.timeout(180)
 
