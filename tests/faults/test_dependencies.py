@@ -107,7 +107,7 @@ async def _failing(bench: Bench, effect: Effect, path: str) -> AsyncIterator[Non
         await bench.proxy.quiet()
 
 
-@pytest.mark.parametrize("failure", list(FAILURES))
+@pytest.mark.parametrize("failure", EACH)
 async def test_without_the_api_server_changes_are_refused_in_time_and_afterwards_all_goes_on(
     bench: Bench, failure: str
 ) -> None:
@@ -122,7 +122,7 @@ async def test_without_the_api_server_changes_are_refused_in_time_and_afterwards
     await _is_right_in_the_end(bench)
 
 
-@pytest.mark.parametrize("failure", list(FAILURES))
+@pytest.mark.parametrize("failure", EACH)
 async def test_a_credential_that_can_not_be_reviewed_is_nobodys_and_not_for_longer_than_that(
     bench: Bench, failure: str
 ) -> None:
