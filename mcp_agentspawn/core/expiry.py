@@ -85,11 +85,11 @@ def _is_its_agent(seen: Seen, proposal: Proposal, agent: Subagent) -> bool:
 
 def _about_slot(now: datetime, seen: Seen, id_: str, live: Live) -> Action | None:
     proposal = seen.proposals.get(id_)
-    if proposal is None or proposal.phase != "proposed":
+    if proposal is None or proposal.phase not in {"proposed", "lapsed"}:
         return Action("release", id_, nonce=live.nonce)
-    if live.at + ABANDONED_AFTER <= now:
-        return Action("fence", id_, nonce=live.nonce)
-    return None
+    if live.at + ABANDONED_AFTER > now:
+        return None  # a create whose answer was lost may still be on its way, also when it was withdrawn since
+    return Action("fence" if proposal.phase == "proposed" else "release", id_, nonce=live.nonce)
 
 
 def _about_proposal(now: datetime, seen: Seen, proposal: Proposal) -> Action | None:

@@ -80,9 +80,18 @@ def test_an_agent_lives_to_the_end_of_its_lifetime_and_no_longer() -> None:
     assert due(world, REQUEST.lifetime) == [Action("expire", "sub-a", uid="uid-a")]
 
 
-@pytest.mark.parametrize("phase", ["starting", "ready", "lapsed", "retired"])
+@pytest.mark.parametrize("phase", ["starting", "ready", "retired"])
 def test_a_slot_whose_agent_is_gone_is_released(phase: Phase) -> None:
     assert due(seen(HELD, stored=proposal(phase))) == [Action("release", "sub-a", nonce="nonce")]
+
+
+def test_the_slot_of_a_proposal_that_was_withdrawn_while_it_was_applied_is_kept_until_no_create_can_still_come() -> (
+    None
+):
+    withdrawn = seen(HELD, stored=proposal("lapsed"))
+
+    assert due(withdrawn, ABANDONED_AFTER - timedelta(seconds=1)) == []
+    assert due(withdrawn, ABANDONED_AFTER) == [Action("release", "sub-a", nonce="nonce")]
 
 
 def test_a_slot_without_a_proposal_is_released() -> None:

@@ -108,7 +108,7 @@ def _denial(message: str) -> str:
 def _status_of(body: bytes) -> Status:
     try:
         status = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Status()
     if not isinstance(status, Mapping) or status.get("kind") != "Status":
         return Status()
