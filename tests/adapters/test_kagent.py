@@ -36,6 +36,7 @@ def test_the_manifest_is_complete_and_writes_every_default() -> None:
         "agentspawn.dev/template": "researcher",
         "agentspawn.dev/lifetime": "1800",
         "agentspawn.dev/request": "sha256:r",
+        "agentspawn.dev/depth": "0",
     }
     assert (made["spec"]["type"], declarative(made)["runtime"], declarative(made)["stream"]) == (
         "Declarative",

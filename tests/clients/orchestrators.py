@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from mcp_agentspawn.cli.manifests import onboarding
+from mcp_agentspawn.core.names import DEFAULT_HOME
 from tests.clients.environments import kagent_python
 
 RUNTIME = Path(__file__).with_name("kagent_runtime.py")
@@ -52,7 +53,8 @@ def config(model_url: str, mcp_url: str, token: str, namespace: str) -> dict[str
     Only the addresses are the test's own.
     """
     manifests = onboarding("agents", "orchestrator", namespace, constrained=True)
-    agent, server = (_spec(manifests, kind) for kind in ("Agent", "RemoteMCPServer"))
+    own = [manifest for manifest in manifests if manifest["metadata"].get("namespace") != DEFAULT_HOME]
+    agent, server = (_spec(own, kind) for kind in ("Agent", "RemoteMCPServer"))
     [tool] = agent["declarative"]["tools"]
     [header] = tool["headersFrom"]
     params = {
