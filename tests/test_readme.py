@@ -28,7 +28,9 @@ def test_every_tool_is_named() -> None:
     assert named == {tool.name for tool in tools.TOOLS}
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/audit.md", "docs/guarantees.md", "docs/threat-model.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "CONTRIBUTING.md", "docs/audit.md", "docs/guarantees.md", "docs/threat-model.md"]
+)
 def test_every_link_and_every_named_file_is_there(document: str) -> None:
     text = (REPOSITORY / document).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
