@@ -12,16 +12,26 @@ from kubernetes import client
 from mcp_agentspawn.core.model import Root
 from tests.attacks.orchestrators import Answer, Orchestrator, codes, message
 from tests.dev_fixtures import COMMAND, DevServer
+from tests.localplane.waiting import until
 
 ROOT = Root("agents", "orchestrator", "subagents")
 QUESTION = [{"name": "question", "value": "Which ways are there to run agents in Kubernetes?"}]
+ENOUGH = 6
+"""Changes of its own that a test here makes."""
 SYMPTOM = [{"name": "symptom", "value": "Checkout answers with 503"}]
 
 
 @pytest_asyncio.fixture
 async def root(dev_server: DevServer) -> AsyncIterator[Orchestrator]:
-    """The orchestrator of `agentspawn dev`; nothing of it is left."""
+    """The orchestrator of `agentspawn dev`, whatever others let it do within this minute; nothing of it is left."""
     caller = Orchestrator(ROOT, dev_server.mcp_url, dev_server.token("orchestrator"))
+    as_alice(dev_server, "reset", ROOT.name, "--counts", "--reason", "a test of its own")
+
+    async def may_change() -> bool:
+        allowance = (await caller.call("list_subagents"))["allowance"]
+        return bool(allowance["changes_this_minute"] > ENOUGH)
+
+    await until(may_change)
     yield caller
     for entry in (await caller.call("list_subagents"))["subagents"]:
         await caller.retire(entry["agent"])
@@ -43,10 +53,14 @@ async def lead(dev_server: DevServer, root: Orchestrator) -> Orchestrator:
 
 
 def approve(dev_server: DevServer, proposal: Answer) -> None:
-    """Approve it as alice, with the real command."""
-    which = [proposal["proposal"], "--digest", proposal["digest"]]
+    """Approve it as alice."""
+    as_alice(dev_server, "approve", proposal["proposal"], "--digest", proposal["digest"])
+
+
+def as_alice(dev_server: DevServer, *arguments: str) -> None:
+    """Give the real command with alice's own kubeconfig."""
     kubeconfig = ["--kubeconfig", str(dev_server.kubeconfigs["alice"])]
-    run([COMMAND, "approve", *which, *kubeconfig], check=True, capture_output=True, timeout=60)
+    run([COMMAND, *arguments, *kubeconfig], check=True, capture_output=True, timeout=60)
 
 
 def credential(dev_server: DevServer, agent: str) -> str:
