@@ -95,8 +95,17 @@ class Server:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         headers = LEGACY | {"X-Agentspawn-Token": self.token}
         async with self.session.post(f"{self.url}/mcp", json=message, headers=headers) as response:
-            answer: Answer = (await response.json())["result"]["structuredContent"]
+            said = await response.json()
+            assert "result" in said, (response.status, said)
+            answer: Answer = said["result"]["structuredContent"]
             return answer
+
+    async def is_known(self) -> bool:
+        """Whether its caller is known: right after a start the API server may not say yet."""
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+        headers = LEGACY | {"X-Agentspawn-Token": self.token}
+        async with self.session.post(f"{self.url}/mcp", json=message, headers=headers) as response:
+            return response.status == 200
 
     async def propose(self, purpose: str = "Find out") -> Answer:
         parameters = [{"name": "topic", "value": "Kubernetes admission"}]

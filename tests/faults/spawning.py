@@ -13,6 +13,7 @@ from tests.builders import RESEARCHER
 from tests.faults.cluster import HOME, KAGENT, RBAC, SYSTEM, Cluster
 from tests.faults.replicas import ROOMY
 from tests.faults.servers import Answer, Rules, Server
+from tests.localplane.waiting import until
 
 TOPIC = [{"name": "topic", "value": "Kubernetes admission"}]
 CREATE_SECRET = ("POST", rf"/namespaces/{HOME}/secrets")
@@ -62,6 +63,7 @@ async def lead(cluster: Cluster, server: Server) -> str:
 async def spawned_by(child: Server) -> Answer:
     """What a lead hears when it spawns a researcher that lives shorter than itself."""
     asked = {"template": "researcher", "purpose": "Part of it", "parameters": TOPIC, "lifetime_minutes": 5}
+    await until(child.is_known)
     applied = await child.apply(await child.call("propose_subagent", **asked))
     assert applied["outcome"] == "allowed", applied
     return applied

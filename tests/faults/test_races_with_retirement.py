@@ -105,7 +105,7 @@ class Turmoil:
             self.spawned += 1
         else:
             assert {reason["code"] for reason in answer["reasons"]} == {"quota.live_per_parent"}, answer
-            assert self.history.was_full_since(moment), (moment, self.history.live)
+            await until(lambda: self.history.was_full_since(moment))  # the watch may be behind the answer
             self.refused.append(proposal)
 
     async def retire_at_random(self) -> None:
