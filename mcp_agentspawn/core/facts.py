@@ -49,7 +49,7 @@ class Facts(Protocol):
         """
         ...
 
-    async def approvals(self, proposal: str) -> Sequence[Approval]:
+    async def approvals(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:
         """See `Approvals.of`."""
         ...
 

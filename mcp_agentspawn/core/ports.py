@@ -144,8 +144,11 @@ class Ledgers(Protocol):
 class Approvals(Protocol):
     """Decisions of people on proposals. They never change; the server lists them and clears old ones away."""
 
-    async def of(self, proposal: str) -> Sequence[Approval]:
-        """All decisions on the proposal of this id, fresh; also those that are about a namesake or other bytes."""
+    async def of(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:
+        """All decisions on the proposal of this id, also those that are about a namesake or other bytes.
+
+        When not `fresh`, the latest may be missing for some milliseconds.
+        """
         ...
 
     async def all(self) -> Sequence[Approval]:

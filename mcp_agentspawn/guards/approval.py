@@ -35,10 +35,10 @@ class ApprovalGuard(ManifestGuard):
     async def check(self, rendered: Rendered, facts: Facts) -> Verdict:
         """Hold until enough different people have approved these very bytes; deny once one has denied, asked or not."""
         stored = rendered.proposal
-        decisions = counted(stored, await facts.approvals(stored.id)) if stored else ()
+        needed = PEOPLE[self.risk(rendered.template, rendered.request, stored)]
+        decisions = counted(stored, await facts.approvals(stored.id, fresh=needed > 0)) if stored else ()
         if is_denied(decisions):
             return Deny((Reason("approval.denied", "A person has decided against this subagent."),))
-        needed = PEOPLE[self.risk(rendered.template, rendered.request, stored)]
         given = len(approvers(decisions))
         if given >= needed:
             return Allow()

@@ -114,7 +114,7 @@ async def _one(errand: Errand, found: Member) -> Retired | Refusal:
 
 async def _withdraw(errand: Errand, stored: Proposal) -> Retired | Refusal:
     services, caller = errand.services, errand.caller
-    if is_denied(counted(stored, await services.approvals.of(stored.id))):
+    if is_denied(counted(stored, await services.approvals.of(stored.id, fresh=False))):
         return await refuse(services, caller, "retire_subagent", (DENIED,), subject=stored.id)
     head = await services.audit.write(_record("retire.intent", errand, stored.id))
     try:

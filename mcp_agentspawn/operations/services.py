@@ -153,9 +153,9 @@ class LiveFacts:
             id_ = proposal.parent
         return found
 
-    async def approvals(self, proposal: str) -> Sequence[Approval]:
+    async def approvals(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:
         """See `Approvals.of`."""
-        return await self.services.approvals.of(proposal)
+        return await self.services.approvals.of(proposal, fresh=fresh)
 
     async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:
         """See `Agents.trial`."""

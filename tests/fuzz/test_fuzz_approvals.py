@@ -44,7 +44,7 @@ class Facts(FixedFacts):
         super().__init__()
         self._port = KubernetesApprovals(Client(Said(body)))
 
-    async def approvals(self, proposal: str) -> Any:
+    async def approvals(self, proposal: str, *, fresh: bool = True) -> Any:
         return await self._port.of(proposal)
 
 

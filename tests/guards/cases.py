@@ -96,7 +96,7 @@ class FixedFacts:
     async def ancestors(self, caller: Caller) -> tuple[Ancestor, ...]:
         return self.above if caller.agent else ()
 
-    async def approvals(self, proposal: str) -> tuple[Approval, ...]:
+    async def approvals(self, proposal: str, *, fresh: bool = True) -> tuple[Approval, ...]:
         return tuple(approval for approval in self.decided if approval.proposal == proposal)
 
 

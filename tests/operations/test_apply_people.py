@@ -51,7 +51,7 @@ class DecidedWhileWaiting:
     made: Proposed
     looks: int = 3
 
-    async def of(self, proposal: str) -> Sequence[Approval]:
+    async def of(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:
         self.looks -= 1
         if self.looks == 0:
             await decide(self.setup, self.made)

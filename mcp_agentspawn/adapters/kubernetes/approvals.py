@@ -24,16 +24,16 @@ class KubernetesApprovals:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def of(self, proposal: str) -> Sequence[Approval]:
+    async def of(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:
         """See `core.ports.Approvals.of`."""
         if re.fullmatch(LABEL, proposal) is None:  # no proposal's id, and not to be read as another selector
             return []
-        found = await self._list(f"spec.proposal={proposal}")
+        found = await self._list(f"spec.proposal={proposal}", remembered=not fresh)
         return [approval for approval in found if approval.proposal == proposal]
 
     async def all(self) -> Sequence[Approval]:
         """See `core.ports.Approvals.all`."""
-        return await self._list("")
+        return await self._list("", remembered=False)
 
     async def create(self, approval: Approval) -> Approval:
         """See `core.ports.Approvals.create`."""
@@ -47,8 +47,8 @@ class KubernetesApprovals:
         except Missing:
             return
 
-    async def _list(self, fields: str) -> list[Approval]:
-        found = await self._client.list(ALL, fields=fields)
+    async def _list(self, fields: str, *, remembered: bool) -> list[Approval]:
+        found = await self._client.list(ALL, fields=fields, remembered=remembered)
         return read(lambda items: [approval_of(item) for item in items if not _is_leaving(item)], found)
 
 

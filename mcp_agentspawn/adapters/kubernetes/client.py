@@ -58,10 +58,15 @@ class Client:
             raise lost("The API server's answer is no object.", changes=changes)
         return found
 
-    async def list(self, path: str, *, selector: str = "", fields: str = "") -> list[dict[str, Any]]:
-        """All objects of a collection, or those with these labels or fields, read as the server in pages."""
+    async def list(
+        self, path: str, *, selector: str = "", fields: str = "", remembered: bool = False
+    ) -> list[dict[str, Any]]:
+        """All objects of a collection, or those with these labels or fields, read as the server in pages.
+
+        `remembered`: as the API server's watch cache has them, without waiting until that is sure to have all (100 ms).
+        """
         items: list[dict[str, Any]] = []
-        selectors = {"labelSelector": selector, "fieldSelector": fields}
+        selectors = {"labelSelector": selector, "fieldSelector": fields, "resourceVersion": "0" if remembered else ""}
         query = {"limit": str(PAGE)} | {name: value for name, value in selectors.items() if value}
         for _ in range(MOST_PAGES):
             page = await self._page(path, query)

@@ -16,7 +16,7 @@ class MemoryApprovals:
         self._clock = clock
         self._stored: dict[str, Approval] = {}
 
-    async def of(self, proposal: str) -> Sequence[Approval]:
+    async def of(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:  # noqa: ARG002 - it always is
         """See `core.ports.Approvals.of`."""
         return [approval for approval in self._stored.values() if approval.proposal == proposal]
 
