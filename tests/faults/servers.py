@@ -74,6 +74,10 @@ class Rules:
         fresh.replace(file)
 
 
+class Unserved(Exception):
+    """A call was answered, but not with a result: the status and the body."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A process that serves, and an orchestrator's connection to it."""
@@ -96,7 +100,8 @@ class Server:
         headers = LEGACY | {"X-Agentspawn-Token": self.token}
         async with self.session.post(f"{self.url}/mcp", json=message, headers=headers) as response:
             said = await response.json()
-            assert "result" in said, (response.status, said)
+            if "result" not in said:
+                raise Unserved(response.status, said)
             answer: Answer = said["result"]["structuredContent"]
             return answer
 

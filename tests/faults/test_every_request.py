@@ -31,7 +31,7 @@ from tests.faults.mess import mess
 from tests.faults.nursery import nursery
 from tests.faults.proxy import Effect, FaultProxy
 from tests.faults.replicas import start
-from tests.faults.servers import Answer, Server, Start
+from tests.faults.servers import Answer, Server, Start, Unserved
 from tests.faults.spawning import approved_lead, credential, lead, spawned_by
 from tests.localplane.waiting import until
 
@@ -272,5 +272,5 @@ async def _answer(call: Awaitable[Answer]) -> Answer | None:
     """What a caller hears in time; `None` when the server has ended, or could not tell who calls."""
     try:
         return await asyncio.wait_for(call, ANSWERS_WITHIN_SECONDS)
-    except (aiohttp.ClientError, KeyError):
+    except (aiohttp.ClientError, Unserved):
         return None
