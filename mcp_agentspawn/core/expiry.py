@@ -1,7 +1,8 @@
 """What repair has to do, as a pure function of a moment and of what was seen then.
 
 The order in which the world is read matters: agents first, then proposals, then the ledger. An agent that was seen
-had its reservation before, so a ledger read later that lacks it never will have it.
+had its reservation before, so a ledger read later that lacks it never will have it. The other way round nothing
+follows: a place in the ledger may be of a proposal, and an agent, made since those were read.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -85,11 +86,11 @@ def _is_its_agent(seen: Seen, proposal: Proposal, agent: Subagent) -> bool:
 
 def _about_slot(now: datetime, seen: Seen, id_: str, live: Live) -> Action | None:
     proposal = seen.proposals.get(id_)
-    if proposal is None or proposal.phase not in {"proposed", "lapsed"}:
-        return Action("release", id_, nonce=live.nonce)
-    if live.at + ABANDONED_AFTER > now:
-        return None  # a create whose answer was lost may still be on its way, also when it was withdrawn since
-    return Action("fence" if proposal.phase == "proposed" else "release", id_, nonce=live.nonce)
+    became_an_agent = proposal is not None and proposal.phase not in {"proposed", "lapsed"}
+    if not became_an_agent and live.at + ABANDONED_AFTER > now:
+        return None  # its create may still come: lost, withdrawn since, or of a proposal made after they were read
+    fenced = proposal is None or proposal.phase != "proposed"
+    return Action("release" if fenced else "fence", id_, nonce=live.nonce)
 
 
 def _about_proposal(now: datetime, seen: Seen, proposal: Proposal) -> Action | None:

@@ -1,20 +1,28 @@
-"""One battlefield for all attacks; every test is a caller that nobody was before."""
+"""One battlefield for all attacks; every test is a caller that nobody was before.
+
+Its servers repair what they find for as long as the session lasts, so its control plane is its own.
+"""
 
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from mcp_agentspawn.localplane import ControlPlane
+from mcp_agentspawn.localplane import Binaries, ControlPlane
 from tests.attacks.battlefield import Battlefield, battlefield
 from tests.attacks.orchestrators import Orchestrator
 from tests.faults.cluster import equip
+from tests.plane_fixtures import KINDS, PEOPLE
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def field(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Battlefield]:
-    async with equip(control_plane) as cluster, battlefield(cluster, tmp_path_factory.mktemp("attacks")) as field:
-        yield field
+async def field(
+    control_plane_binaries: Binaries, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Battlefield]:
+    folder = tmp_path_factory.mktemp("attacks")
+    async with ControlPlane(control_plane_binaries, users=PEOPLE, kinds=[KINDS]) as plane, equip(plane) as cluster:
+        async with battlefield(cluster, folder) as field:
+            yield field
 
 
 @pytest_asyncio.fixture

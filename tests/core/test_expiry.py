@@ -94,8 +94,9 @@ def test_the_slot_of_a_proposal_that_was_withdrawn_while_it_was_applied_is_kept_
     assert due(withdrawn, ABANDONED_AFTER) == [Action("release", "sub-a", nonce="nonce")]
 
 
-def test_a_slot_without_a_proposal_is_released() -> None:
-    assert due(seen(HELD)) == [Action("release", "sub-a", nonce="nonce")]
+def test_a_slot_without_a_proposal_is_released_when_the_proposal_can_not_be_newer_than_what_was_read() -> None:
+    assert due(seen(HELD), ABANDONED_AFTER - timedelta(seconds=1)) == []
+    assert due(seen(HELD), ABANDONED_AFTER) == [Action("release", "sub-a", nonce="nonce")]
 
 
 def test_a_reservation_is_given_up_only_when_nobody_can_be_using_it() -> None:

@@ -97,6 +97,26 @@ async def test_an_agent_that_appears_after_the_fence_keeps_its_slot(monkeypatch:
     assert (await live(setup), await setup.world.agents.of_root(ROOT)) == (set(), [])
 
 
+async def test_a_place_taken_while_the_world_was_read_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    read = setup.world.proposals.all
+
+    async def too_early() -> Any:
+        found = await read()
+        made.append(await proposed(setup))
+        with pytest.raises(UnknownOutcome):
+            await apply(setup.services, CALLER, made[0].proposal, made[0].digest)
+        return found
+
+    made: list[Proposed] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.agents, "create", failing(UnknownOutcome("on its way")))
+        patch.setattr(setup.world.proposals, "all", too_early)
+        assert await repaired(setup) == []
+
+    assert await live(setup) == {made[0].proposal}
+
+
 async def test_an_agent_past_its_time_is_retired_although_its_roots_rights_are_gone() -> None:
     setup = bench()
     made = await spawned(setup)

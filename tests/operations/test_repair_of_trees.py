@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.core.errors import Refused
-from mcp_agentspawn.core.expiry import KEPT_FOR
+from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR
 from mcp_agentspawn.core.ledger import Live
 from mcp_agentspawn.core.switches import Reset
 from tests.builders import ROOT
@@ -103,6 +103,7 @@ async def test_a_place_that_nothing_tells_of_gives_its_credential_back_too() -> 
     live = Live(setup.clock.now(), "nonce", "sha256:r", credentials=("hash",))
     await setup.world.keyring.put(HOME, "sub-lead-lost", "token")
     await setup.world.ledgers.change(ROOT.name, lambda ledger: (replace(ledger, live={"sub-lead-lost": live}), None))
+    setup.clock.advance(seconds=ABANDONED_AFTER.total_seconds())
 
     assert await repaired(setup) == [("release", "sub-lead-lost")]
     assert (await held(setup), setup.world.keyring.tokens) == (set(), {})
