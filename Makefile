@@ -17,7 +17,7 @@ demo: setup ## One spawn from search to retirement, each step confirmed by the A
 	@exec $(BIN)/agentspawn demo
 
 test: setup clients lint ## Everything that CI runs
-	@$(BIN)/coverage run -m pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=
 	@$(BIN)/coverage report --include '$(INSIDE)' --fail-under 100
 
 lint: $(ENVIRONMENT) ## Format, lint and types
