@@ -2,6 +2,7 @@
 
 import binascii
 import re
+from collections.abc import Sequence
 
 import re2
 
@@ -10,6 +11,8 @@ from mcp_agentspawn.content.vicinity import around, members, runs
 LEAST_RUN = 16
 QUANTUM = 4
 """Characters of base64 that are whole bytes together."""
+ENDS, FILLING = (None, -1, None, None), (b"", b"", b"AA", b"A")
+"""What is done at the end of a run, by what it has beyond whole quanta."""
 PAIRS = re2.compile(rb"(?:(?:0x)?[0-9a-fA-F]{2}[ ,:;-]{1,2}){7}")
 ESCAPED = re2.compile(rb"(?:[%=]|\\x|\\u00)[0-9a-fA-F]{2}|&#[0-9xX]|&[A-Za-z]{2,7};")
 PAIR = re.compile(rb"(?:0x|\b)([0-9a-fA-F]{2})\b")
@@ -44,16 +47,16 @@ def decoded(text: str) -> str:
 def base64(data: bytes) -> str:
     """What stands in runs of base64 or base64url; tried at all four places where a run may begin.
 
-    No words have a base64 without capitals.
+    No words have a base64 without capitals, and long words of some languages begin with one.
     """
-    found = [run.translate(STANDARD) for run in runs(OF_BASE64, LEAST_RUN, data) if not run.islower()]
-    whole = (b"".join(_filled_up(run[start:]) for run in found) for start in range(QUANTUM))
-    return "\n".join(_readable(binascii.a2b_base64(joined)) for joined in whole)
+    found = [run.translate(STANDARD) for run in runs(OF_BASE64, LEAST_RUN, data) if not run[1:].islower()]
+    return "\n".join(_readable(binascii.a2b_base64(_joined(found, start))) for start in range(QUANTUM))
 
 
-def _filled_up(run: bytes) -> bytes:
-    rest = len(run) % QUANTUM
-    return run[:-1] if rest == 1 else run + b"A" * (-len(run) % QUANTUM)
+def _joined(found: Sequence[bytes], start: int) -> bytes:
+    """The runs from there on, each as whole quanta: one character too many goes, and one or two too few are added."""
+    rests = [(len(run) - start) % QUANTUM for run in found]
+    return b"".join([run[start : ENDS[rest]] + FILLING[rest] for run, rest in zip(found, rests, strict=True)])
 
 
 def hexadecimal(data: bytes) -> str:

@@ -18,6 +18,7 @@ from mcp_agentspawn.content.patterns import PatternSet
 STOPS = frozenset({b".", b":"})
 MOST_KINDS = 255
 """Of words that are told apart by one book; all others are of kind 0."""
+ANY_KIND = bytes(range(MOST_KINDS + 1))
 PHRASES_IN_A_SET = 6
 """More make fewer passes over a text; fewer keep the automaton small when a text is made of half phrases."""
 LEAST_MISSPELT = 6
@@ -35,6 +36,10 @@ class Part:
     optional: bool = False
     gap: int = 0
 
+    def begins(self, kinds: Mapping[bytes, int]) -> frozenset[int]:
+        """The kinds of words with which it can begin."""
+        return frozenset(kinds[word] for row in self.rows for word in row[0])
+
 
 class PhraseBook:
     """Phrases by name. Raises `ValueError` when they tell too many kinds of words apart for one book."""
@@ -42,16 +47,29 @@ class PhraseBook:
     def __init__(self, phrases: Phrases, vocabulary: Mapping[str, str]) -> None:
         parts = [(name, _parts(text, vocabulary)) for name, text in phrases]
         kinds = _kinds(_choices(text for _, text in parts))
-        patterns = [(name, "".join(_pattern(part, kinds) for part in text)) for name, text in parts]
         self.kinds = {spelling: kind for word, kind in kinds.items() for spelling in _spellings(word, kinds)}
         self._sets = [
-            PatternSet(patterns[at : at + PHRASES_IN_A_SET], single_bytes=True)
-            for at in range(0, len(patterns), PHRASES_IN_A_SET)
+            _PhraseSet(parts[at : at + PHRASES_IN_A_SET], kinds) for at in range(0, len(parts), PHRASES_IN_A_SET)
         ]
 
     def matches(self, kinds: bytes) -> frozenset[str]:
         """The names of the phrases that stand in a text of words of these kinds. Raises `ScanFailed`."""
-        return frozenset[str]().union(*(patterns.matches(kinds) for patterns in self._sets))
+        present = frozenset(ANY_KIND.translate(None, ANY_KIND.translate(None, kinds)))
+        return frozenset[str]().union(*(phrases.matches(kinds, present) for phrases in self._sets))
+
+
+class _PhraseSet:
+    """Phrases that are looked for in one pass, which is spared when each lacks a word."""
+
+    def __init__(self, phrases: Sequence[tuple[str, Sequence[Part]]], kinds: Mapping[bytes, int]) -> None:
+        self._needs = [[part.begins(kinds) for part in text if part.rows and not part.optional] for _, text in phrases]
+        patterns = [(name, "".join(_pattern(part, kinds) for part in text)) for name, text in phrases]
+        self._patterns = PatternSet(patterns, single_bytes=True)
+
+    def matches(self, kinds: bytes, present: frozenset[int]) -> frozenset[str]:
+        if all(any(map(present.isdisjoint, needs)) for needs in self._needs):
+            return frozenset()
+        return self._patterns.matches(kinds)
 
 
 class PhraseLibrary:

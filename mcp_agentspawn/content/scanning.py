@@ -5,19 +5,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
-import re2
-
 from mcp_agentspawn.content.decoding import decoded
 from mcp_agentspawn.content.folding import folded, letters, words
 from mcp_agentspawn.content.patterns import PatternSet
 from mcp_agentspawn.content.phrases import PhraseLibrary
 from mcp_agentspawn.content.rules import Reads, group_of, rule_file, rules
-from mcp_agentspawn.content.vicinity import around
 from mcp_agentspawn.content.weighing import outweighs
 
 NO_CHARACTER = "\uffff"
 ENOUGH = 20
-STRANGE = re2.compile(rb"[^\x00-\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,7 @@ def _looks(text: str) -> Iterator[Callable[[], frozenset[str]]]:
     plain = folded(text)
     yield partial(_written, text.encode())
     if plain != text:
-        yield partial(_written, folded(around(STRANGE, text.encode()).decode(errors="ignore")).encode())
+        yield partial(_written, plain.encode())
     yield partial(_patterned, "letters", letters(plain))
     yield lambda: phrase_library().matches(words(plain))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 REACH = 200
 """Bytes on either side, at least: a phrase, or the rest of what an encoding is part of."""
+MOST_STEP = 32 * REACH
 
 
 def around(pattern: Any, text: bytes) -> bytes:
@@ -13,12 +14,16 @@ def around(pattern: Any, text: bytes) -> bytes:
 
 
 def _parts(pattern: Any, text: bytes) -> Iterator[bytes]:
-    """Twice the reach behind a place, and on from its middle: so each place has its reach, and each step is as long."""
-    end = 0
+    """Twice the reach behind a place, and on from its middle: so each place has its reach.
+
+    Where places are dense each step is twice as long as the one before: it takes some that it need not.
+    """
+    end, step = 0, REACH
     while found := pattern.search(text, max(0, end - REACH)):
         begin = max(end, found.start() - REACH)
+        step = REACH if begin > end else min(2 * step, MOST_STEP)
         yield b"\n" if begin > end else b""
-        end = found.start() + 2 * REACH
+        end = found.start() + REACH + step
         yield text[begin:end]
 
 

@@ -66,14 +66,15 @@ def _random(text: bytes) -> bool:
 
 
 def _is_random(token: bytes) -> bool:
-    if (
-        not LEAST_TOKEN <= len(token) <= MOST_TOKEN
-        or token.startswith(PUBLIC)
-        or _count(token, HEXADECIMAL) == len(token)
-    ):
+    if not LEAST_TOKEN <= len(token) <= MOST_TOKEN or not token.isascii() or token.startswith(PUBLIC):
         return False
-    counts = [_count(token, kind) for kind in (DIGITS, UPPER, LOWER)]
-    return min(counts) >= LEAST_OF_EACH and sum(counts) + _count(token, BETWEEN_WORDS) == len(token)
+    counts: list[int] = []
+    for kind in (DIGITS, UPPER, LOWER):  # most words have no digits, so that one look is enough
+        counts.append(_count(token, kind))
+        if counts[-1] < LEAST_OF_EACH:
+            return False
+    whole = sum(counts) + _count(token, BETWEEN_WORDS) == len(token)
+    return whole and _count(token, HEXADECIMAL) < len(token)
 
 
 def _count(token: bytes, kind: bytes) -> int:

@@ -20,9 +20,12 @@ async def field(
     control_plane_binaries: Binaries, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Battlefield]:
     folder = tmp_path_factory.mktemp("attacks")
-    async with ControlPlane(control_plane_binaries, users=PEOPLE, kinds=[KINDS]) as plane, equip(plane) as cluster:
-        async with battlefield(cluster, folder) as field:
-            yield field
+    async with (
+        ControlPlane(control_plane_binaries, users=PEOPLE, kinds=[KINDS]) as plane,
+        equip(plane) as cluster,
+        battlefield(cluster, folder) as field,
+    ):
+        yield field
 
 
 @pytest_asyncio.fixture
