@@ -19,7 +19,7 @@ STOPS = frozenset({b".", b":"})
 MOST_KINDS = 255
 """Of words that are told apart by one book; all others are of kind 0."""
 ANY_KIND = bytes(range(MOST_KINDS + 1))
-PHRASES_IN_A_SET = 6
+PHRASES_IN_A_SET = 12
 """More make fewer passes over a text; fewer keep the automaton small when a text is made of half phrases."""
 LEAST_MISSPELT = 6
 """A shorter word with two letters swapped is too often another word."""
