@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from mcp_agentspawn.adapters.kubernetes.answers import Answers
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.group_commit import Book
@@ -23,6 +24,7 @@ from mcp_agentspawn.core.names import SYSTEM_NAMESPACE
 T = TypeVar("T")
 
 KNOWN_SECONDS = 2.0
+MOST_KNOWN = 1000
 REQUEST_SECONDS = 3.0
 COLLECTION = LEDGERS.collection(SYSTEM_NAMESPACE)
 
@@ -36,13 +38,16 @@ class KubernetesLedgers:
         self._client = client
         self._clock = clock
         self._books: dict[str, Book] = {}
+        self._reads = Answers[str, StoredLedger](KNOWN_SECONDS, MOST_KNOWN, clock)
 
     async def look(self, root: str, *, fresh: bool = False) -> Ledger:
         """See `core.ports.Ledgers.look`."""
         book = self._book(root)
+        if fresh:
+            return (await book.read()).ledger
         known = book.known
-        if fresh or known is None or self._clock() - book.known_at > KNOWN_SECONDS:
-            known = await book.read()
+        if known is None or self._clock() - book.known_at > KNOWN_SECONDS:
+            known = await self._reads.get(root, book.read)  # one read for everybody who looks now
         return known.ledger
 
     async def change(self, root: str, decide: Callable[[Ledger], tuple[Ledger, T]]) -> T:

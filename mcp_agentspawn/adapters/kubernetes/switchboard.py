@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.answers import Answers
@@ -32,7 +33,7 @@ class KubernetesSwitchboard:
     async def current(self, *, fresh: bool = False) -> Switches:
         """See `core.ports.Switchboard.current`. Whatever fails is `Unavailable`: an old answer would be a guess."""
         try:
-            return await self._answers.get(SYSTEM_NAMESPACE, self._read, fresh=fresh)
+            return await self._answers.get(SYSTEM_NAMESPACE, partial(self._read, remembered=not fresh), fresh=fresh)
         except Upstream as error:
             raise Unavailable(f"The switches can not be read: {error}") from error
 
@@ -57,8 +58,11 @@ class KubernetesSwitchboard:
         except Missing:
             return
 
-    async def _read(self) -> Switches:
-        freezes, resets = await asyncio.gather(self._client.list(ALL_FREEZES), self._client.list(ALL_RESETS))
+    async def _read(self, *, remembered: bool) -> Switches:
+        """`remembered`: as the API server knows them, which refuses by the same knowledge what we would let pass."""
+        freezes, resets = await asyncio.gather(
+            self._client.list(ALL_FREEZES, remembered=remembered), self._client.list(ALL_RESETS, remembered=remembered)
+        )
         return Switches(
             read(lambda items: tuple(freeze_of(item) for item in items), freezes),
             read(lambda items: tuple(reset_of(item) for item in items), resets),

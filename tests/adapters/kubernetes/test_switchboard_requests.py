@@ -72,6 +72,7 @@ async def test_who_insists_is_not_given_what_is_known() -> None:
 
     assert not (await switchboard.current()).freezes[0].frozen
     assert (await switchboard.current(fresh=True)).freezes[0].frozen
+    assert [call.query.get("resourceVersion") for call in wire.calls] == ["0", "0", None, None]
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["freezes", "resets"])
