@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from bench.figures import percentile
@@ -43,33 +44,21 @@ def _corpus(name: str) -> list[str]:
     return [entry.get("text") or "".join(entry["parts"]) for entry in map(json.loads, lines)]
 
 
+def _of_corpus(name: str, chance: random.Random, *, ascii_only: bool = False) -> Iterator[str]:
+    texts = [text for text in _corpus(name) if text.isascii() or not ascii_only]
+    while True:
+        yield chance.choice(texts) + "\n"
+
+
 def _documents(chance: random.Random) -> Iterator[str]:
     documents = "\n\n".join(file.read_text(encoding="utf-8") for file in sorted(DOCUMENTS.glob("*.md")))
     while True:
         yield chance.choice(documents.split("\n\n")) + "\n\n"
 
 
-def _prose(chance: random.Random) -> Iterator[str]:
-    texts = [text for text in _corpus("benign.jsonl") if text.isascii()]
-    while True:
-        yield chance.choice(texts) + "\n"
-
-
-def _languages(chance: random.Random) -> Iterator[str]:
-    texts = _corpus("benign.jsonl")
-    while True:
-        yield chance.choice(texts) + "\n"
-
-
 def _near_misses(chance: random.Random) -> Iterator[str]:
     while True:
         yield chance.choice(NEAR_MISSES) + chance.choice(" \n")
-
-
-def _hostile(chance: random.Random) -> Iterator[str]:
-    texts = _corpus("hostile.jsonl")
-    while True:
-        yield chance.choice(texts) + "\n"
 
 
 def _base64(chance: random.Random) -> Iterator[str]:
@@ -109,9 +98,9 @@ def _long_words(chance: random.Random) -> Iterator[str]:
 
 KINDS: Mapping[str, Callable[[random.Random], Iterator[str]]] = {
     "documents": _documents,
-    "honest corpus, ASCII": _prose,
-    "honest corpus": _languages,
-    "hostile corpus": _hostile,
+    "honest corpus, ASCII": partial(_of_corpus, "benign.jsonl", ascii_only=True),
+    "honest corpus": partial(_of_corpus, "benign.jsonl"),
+    "hostile corpus": partial(_of_corpus, "hostile.jsonl"),
     "near misses": _near_misses,
     "base64": _base64,
     "lookalikes": _lookalikes,

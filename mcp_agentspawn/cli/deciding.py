@@ -55,9 +55,14 @@ def show(id_: str, templates: Path | None, policies: Path | None, kubeconfig: Pa
     as_person(kubeconfig, lambda cluster: _show(cluster, id_, rules, folders))
 
 
+digest_option = click.option(
+    "--digest", default="", help="What you have seen: refuse when the proposal has another digest."
+)
+
+
 @click.command(short_help="Approve one proposal.")
 @click.argument("id_", metavar="ID")
-@click.option("--digest", default="", help="What you have seen: refuse when the proposal has another digest.")
+@digest_option
 @reason_option
 @kubeconfig_option
 def approve(id_: str, digest: str, reason: str, kubeconfig: Path | None) -> None:
@@ -67,7 +72,7 @@ def approve(id_: str, digest: str, reason: str, kubeconfig: Path | None) -> None
 
 @click.command(short_help="Deny one proposal.")
 @click.argument("id_", metavar="ID")
-@click.option("--digest", default="", help="What you have seen: refuse when the proposal has another digest.")
+@digest_option
 @reason_option
 @kubeconfig_option
 def deny(id_: str, digest: str, reason: str, kubeconfig: Path | None) -> None:

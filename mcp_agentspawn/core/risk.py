@@ -11,6 +11,11 @@ PEOPLE: Mapping[Risk, int] = {"low": 0, "medium": 1, "high": 2}
 """How many different people must approve."""
 
 
+def people_in_words(needed: int) -> str:
+    """How many must approve, as a sentence about it begins."""
+    return "1 person" if needed == 1 else f"{needed} different people"
+
+
 def risk_of(template: Template, request: Request, *, at_least: Risk, long_life: timedelta) -> Risk:
     """The template's risk or `at_least`, one tier higher for each thing that raises it."""
     tier = TIERS.index(highest(template.risk, at_least)) + len(raised_by(template, request, long_life=long_life))

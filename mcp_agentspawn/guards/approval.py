@@ -9,7 +9,7 @@ from mcp_agentspawn.core.decisions import approvers, counted, is_denied
 from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import ManifestGuard, Rendered
 from mcp_agentspawn.core.model import Proposal, Request, Risk
-from mcp_agentspawn.core.risk import PEOPLE, highest, risk_of
+from mcp_agentspawn.core.risk import PEOPLE, highest, people_in_words, risk_of
 from mcp_agentspawn.core.template import Duration, Template
 from mcp_agentspawn.core.verdict import Allow, Deny, Hold, Reason, Verdict
 
@@ -42,8 +42,8 @@ class ApprovalGuard(ManifestGuard):
         given = len(approvers(decisions))
         if given >= needed:
             return Allow()
-        people = "1 person" if needed == 1 else f"{needed} different people"
-        return Hold((Reason("approval.waiting", f"{people} must approve this subagent; {given} have."),))
+        message = f"{people_in_words(needed)} must approve this subagent; {given} have."
+        return Hold((Reason("approval.waiting", message),))
 
     def risk(self, template: Template, request: Request, proposal: Proposal | None = None) -> Risk:
         """How risky this is today, and never less than when it was proposed."""

@@ -8,7 +8,7 @@ from mcp_agentspawn.core.guard import LedgerGuard, held_of_tree
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Phase, Proposal, Subagent
 from mcp_agentspawn.core.moments import to_the_second
-from mcp_agentspawn.core.risk import PEOPLE
+from mcp_agentspawn.core.risk import PEOPLE, people_in_words
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Allowance, Applied, Pending, Proposed
@@ -56,9 +56,7 @@ def pending(proposal: Proposal, reasons: tuple[Reason, ...]) -> Pending:
 
 
 def _asked(proposal: Proposal) -> Reason:
-    needed = PEOPLE[proposal.risk]
-    people = "1 person" if needed == 1 else f"{needed} different people"
-    return Reason("approval.waiting", f"{people} must approve this subagent.")
+    return Reason("approval.waiting", f"{people_in_words(PEOPLE[proposal.risk])} must approve this subagent.")
 
 
 def _next_step(proposal: Proposal, *, asks: bool) -> str:

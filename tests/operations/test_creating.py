@@ -13,7 +13,7 @@ from mcp_agentspawn.core.names import SPAWN_TOOLS, credential_secret
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
 from mcp_agentspawn.operations.apply import apply
-from mcp_agentspawn.operations.creating import MOST_CREDENTIALS, new_case
+from mcp_agentspawn.operations.creating import new_case
 from mcp_agentspawn.operations.propose import propose
 from tests.builders import CALLER, ROOT, Bench, ask, bench, template
 from tests.operations.doubles import failing
@@ -100,20 +100,6 @@ async def test_whichever_attempt_stored_the_credential_it_is_known(monkeypatch: 
 
     assert setup.world.keyring.tokens["subagents", made.proposal] == first
     assert sha256(first.encode()).hexdigest() in (await held(setup, made)).credentials
-
-
-async def test_attempts_that_break_off_again_and_again_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = spawning()
-    made = await approved(setup)
-    with monkeypatch.context() as patch:
-        patch.setattr(setup.world.agents, "create", failing(Unavailable("away")))
-        for _ in range(MOST_CREDENTIALS):
-            with pytest.raises(Unavailable):
-                await try_to_apply(setup, made)
-    answer = await try_to_apply(setup, made)
-
-    assert [reason.code for reason in answer.reasons] == ["proposal.retried"]
-    assert len((await held(setup, made)).credentials) == MOST_CREDENTIALS
 
 
 async def test_what_the_cluster_refuses_leaves_no_credential(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -286,13 +286,16 @@ async def test_a_credential_that_was_stored_too_late_goes_with_what_is_forgotten
     assert setup.world.keyring.tokens == {}
 
 
-async def test_attempts_that_break_off_do_not_pile_credentials_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [UnknownOutcome("lost"), Unavailable("away")], ids=["unknown", "unavailable"])
+async def test_attempts_that_break_off_do_not_pile_credentials_up(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     setup = grove()
     made = await ready(setup)
     with monkeypatch.context() as patch:
-        patch.setattr(setup.world.agents, "create", failing(UnknownOutcome("lost")))
+        patch.setattr(setup.world.agents, "create", failing(error))
         for _ in range(MOST_CREDENTIALS):
-            with pytest.raises(UnknownOutcome):
+            with pytest.raises(type(error)):
                 await tried(setup, made)
     answer = await tried(setup, made)
 
