@@ -102,10 +102,9 @@ def _freezes(namespace: str) -> Iterator[Manifest]:
 
 
 def _server(namespace: str) -> Iterator[Manifest]:
-    look = ["get", "list", "watch"]
     rules = [
-        {"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": [*look, "delete"]},
-        {"apiGroups": ["kagent.dev"], "resources": ["modelconfigs", "remotemcpservers"], "verbs": look},
+        {"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["get", "list", "delete"]},
+        {"apiGroups": ["kagent.dev"], "resources": ["modelconfigs", "remotemcpservers"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
     ]
     return grant("agentspawn-server", rules, server_account(), namespace)

@@ -102,21 +102,19 @@ def test_freezes_come_after_their_kind_and_before_the_policy_that_asks_for_them(
     assert kind < min(freezes) <= max(freezes) < policy
 
 
-LOOK = {"get", "list", "watch"}
 NEEDED: dict[tuple[str, str], dict[str, set[str]]] = {
     ("agentspawn", SYSTEM): {
-        "subagentproposals": {*LOOK, "create", "delete"},
-        "subagentproposals/status": {"get", "update", "patch"},
-        "spawnledgers": {*LOOK, "create", "update"},
-        "subagentapprovals": {"get", "list", "delete"},
-        "spawnresets": {"get", "list", "delete"},
-        "spawnfreezes": {"get", "list"},
-        "leases": {"get", "create", "update"},
+        "subagentproposals": {"get", "list", "create", "delete"},
+        "subagentproposals/status": {"update"},
+        "spawnledgers": {"get", "list", "create", "update"},
+        "subagentapprovals": {"list", "delete"},
+        "spawnresets": {"list", "delete"},
+        "spawnfreezes": {"list"},
     },
     ("agentspawn-server", HOME): {
-        "agents": {*LOOK, "delete"},
-        "modelconfigs": LOOK,
-        "remotemcpservers": LOOK,
+        "agents": {"get", "list", "delete"},
+        "modelconfigs": {"list"},
+        "remotemcpservers": {"list"},
         "secrets": {"create", "delete"},
     },
     ("agentspawn-server", ""): {
