@@ -23,6 +23,9 @@ KEPT_FOR = timedelta(hours=24)
 UNUSED_KEPT_FOR = timedelta(minutes=15)
 """How long one that was given up before it became an agent can be: whoever proposes and withdraws leaves few."""
 
+UNCLAIMED_KEPT_FOR = timedelta(days=30)
+"""How long a person's word on a service account waits for that account to spawn."""
+
 Verb = Literal["mark", "expire", "remove", "orphan", "release", "fence", "lapse", "close", "retire", "forget", "clear"]
 
 
@@ -130,10 +133,17 @@ def outdated(now: datetime, approvals: Sequence[Approval], proposals: Collection
     ]
 
 
-def worn_out(now: datetime, resets: Sequence[Reset]) -> Sequence[Reset]:
-    """Resets that say nothing more: what they reset no longer counts anyway."""
-    return [reset for reset in resets if _is_over(now, reset.at)]
+def worn_out(now: datetime, resets: Sequence[Reset], accounts: Mapping[str, str]) -> Sequence[Reset]:
+    """Resets that say nothing more: what they reset no longer counts anyway.
+
+    One for a service account speaks until that account, by its uid, is the root's in `accounts`, or for a month.
+    """
+    return [
+        reset
+        for reset in resets
+        if _is_over(now, reset.at, KEPT_FOR if reset.account in {"", accounts.get(reset.root)} else UNCLAIMED_KEPT_FOR)
+    ]
 
 
-def _is_over(now: datetime, since: datetime | None) -> bool:
-    return since is not None and since + KEPT_FOR <= now
+def _is_over(now: datetime, since: datetime | None, kept_for: timedelta = KEPT_FOR) -> bool:
+    return since is not None and since + kept_for <= now

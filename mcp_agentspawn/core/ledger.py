@@ -3,7 +3,7 @@
 Every change is a pure function from ledger to ledger; a `Ledgers` port stores it by compare-and-swap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -79,11 +79,11 @@ class Ledger:
     audit: Mapping[str, Head] = field(default_factory=dict)
     account: str = ""
 
-    def find(self, request_digest: str) -> str:
-        """The id that stands for this request, open or live; `""` when there is none."""
-        if request_digest in self.open:
-            return self.open[request_digest].proposal
-        return next((id_ for id_, live in self.live.items() if live.request == request_digest), "")
+    def find(self, request_digest: str, ended: Collection[str] = ()) -> str:
+        """The id that stands for this request, open or live, and has not ended; `""` when there is none."""
+        opened = [self.open[request_digest].proposal] if request_digest in self.open else []
+        found = [*opened, *(id_ for id_, live in self.live.items() if live.request == request_digest)]
+        return next((id_ for id_ in found if id_ not in ended), "")
 
     def is_open(self, proposal: str) -> bool:
         """Whether this proposal may still be applied."""
@@ -114,6 +114,11 @@ class Ledger:
     def opened(self, request_digest: str, entry: Open, change: Change) -> "Ledger":
         """With one more open proposal, counted against the rate."""
         return replace(self, open={**self.open, request_digest: entry}, changes=(*self.changes, change))
+
+    def renewed(self, request_digest: str, until: datetime) -> "Ledger":
+        """With the open proposal of this request kept until then; the same when there is none."""
+        entry = self.open.get(request_digest)
+        return replace(self, open={**self.open, request_digest: replace(entry, until=until)}) if entry else self
 
     def reserved(self, proposal: str, entry: Live, change: Change) -> "Ledger":
         """With the open proposal's slot taken and used, counted against the rate."""

@@ -3,11 +3,12 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mcp_agentspawn.core.decisions import approvers, counted
 from mcp_agentspawn.core.digest import proposal_digest
-from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.errors import Refused, Upstream
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.model import Caller, Proposal
 from mcp_agentspawn.core.ports import Record
@@ -167,14 +168,15 @@ async def _refuse(matter: Matter, decision: Decision) -> Refusal:
 
 
 async def changed_since(matter: Matter) -> Sequence[Reason]:
-    """What the proposal rests on that is no longer the same."""
+    """What the proposal rests on that is no longer the same; of what can not be read now nothing is said."""
     was = matter.stored.rests_on
     changed = [POLICY] if matter.policy.hash != was.policy else []
-    if await matter.services.inventory.schema_hash() != was.crd:
-        changed.append(CRD)
-    above = await matter.facts.ancestors(matter.caller)
-    if (above[0].agent.uid if above and above[0].agent else "") != was.parent:
-        changed.append(PARENT)
+    with suppress(Upstream):
+        if await matter.services.inventory.schema_hash() != was.crd:
+            changed.append(CRD)
+    with suppress(Upstream):
+        if await matter.facts.parent_uid(matter.caller) != was.parent:
+            changed.append(PARENT)
     return changed
 
 

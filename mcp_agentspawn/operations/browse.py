@@ -8,7 +8,7 @@ from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Entry, Found, Listing, Refusal, TemplateOffer, Templates
-from mcp_agentspawn.operations.descent import below, is_below
+from mcp_agentspawn.operations.descent import below, is_below, seen_since
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.operations.views import allowance, entry
@@ -28,11 +28,9 @@ async def list_subagents(services: Services, caller: Caller) -> Listing | Refusa
     # Each is read by itself: of those that came to their end there may be many more than of those that are looked for.
     ids = below(caller, {agent.id: agent.parent for agent in agents} | dict(ledger.parents()))
     found = await asyncio.gather(*(services.proposals.get(id_) for id_ in sorted(ids)))
-    entries = [
-        Entry(**entry(proposal, standing.get(proposal.id), ledger))
-        for proposal in found
-        if proposal is not None and proposal.root == caller.root.name
-    ]
+    proposals = [proposal for proposal in found if proposal is not None and proposal.root == caller.root.name]
+    made = await asyncio.gather(*(seen_since(services, one, standing.get(one.id)) for one in proposals))
+    entries = [Entry(**entry(one, agent, ledger)) for one, agent in zip(proposals, made, strict=True)]
     return Listing(subagents=tuple(entries), allowance=allowance(policy, caller, ledger))
 
 
@@ -45,6 +43,7 @@ async def get_subagent(services: Services, caller: Caller, agent: str) -> Found 
     )
     if proposal is None or proposal.root != caller.root.name or not await is_below(services, caller, proposal.parent):
         return await refuse(services, caller, "get_subagent", (UNKNOWN,))
+    standing = await seen_since(services, proposal, standing)
     found = Found(**entry(proposal, standing, ledger))
     done = found.phase in FINAL_PHASES
     return found if not done else Found(**entry(proposal, standing, ledger), next_step="It is gone; propose anew.")

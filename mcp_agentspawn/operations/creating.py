@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 
-from mcp_agentspawn.core.errors import Conflict, Missing, Refused, UnknownOutcome
+from mcp_agentspawn.core.errors import Conflict, Missing, Refused, UnknownOutcome, Upstream
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Subagent
 from mcp_agentspawn.core.names import CREDENTIAL_PREFIX
@@ -26,7 +26,7 @@ MOST_CREDENTIALS = 8
 LAPSED = Reason("proposal.lapsed", "The proposal was withdrawn or given up.")
 SPENT = Reason("proposal.spent", "The proposal's one subagent has been made, and is gone.")
 TAKEN = Reason("proposal.name_taken", "Another object bears the name of this subagent.")
-RETRIED = Reason("proposal.retried", "Too many attempts at this proposal broke off. Propose again.")
+RETRIED = Reason("proposal.retried", "Too many attempts at this proposal broke off. Propose again in two minutes.")
 HELD = Decision((Finding("proposal", Allow()),))
 
 
@@ -126,9 +126,13 @@ async def _create(case: Case, head: Head) -> Applied | Refusal:
 
 
 async def _give_back(case: Case, head: Head, error: Conflict | Refused) -> Refusal:
-    if await _fenced(case):
-        await _release(case, head)
-    else:
+    """Refuse with what the cluster said. A place that can not be given back now is left to repair."""
+    try:
+        if await _fenced(case):
+            await _release(case, head)
+        else:
+            case.services.later.wanted.set()
+    except Upstream:
         case.services.later.wanted.set()
     reason = Reason(f"access.{error.code}", error.message) if isinstance(error, Refused) else TAKEN
     return await _refuse_after_intent(case, _denied(reason))

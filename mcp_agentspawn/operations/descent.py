@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
-from mcp_agentspawn.core.model import Caller, Proposal, Root, Subagent
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Root, Subagent
 from mcp_agentspawn.core.names import MOST_DEPTH
 from mcp_agentspawn.operations.services import Services
 
@@ -24,6 +24,13 @@ async def member(services: Services, root: Root, id_: str) -> Member | None:
         return agent
     stored = await services.proposals.get(id_)
     return stored if stored is not None and stored.root == root.name else None
+
+
+async def seen_since(services: Services, proposal: Proposal, agent: Subagent | None) -> Subagent | None:
+    """This proposal's agent, looked for again where it should stand: it may have been made after it was looked for."""
+    if agent is not None or proposal.phase == "proposed" or proposal.phase in FINAL_PHASES:
+        return agent
+    return await services.agents.get(proposal.home, proposal.id)
 
 
 def depth_of(found: Member) -> int:

@@ -1,12 +1,11 @@
 """Propose a subagent: render it, judge it, reserve its id in the ledger, store it. The same request is one proposal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from mcp_agentspawn.core.digest import canonical, proposal_digest, request_digest
 from mcp_agentspawn.core.errors import Conflict, Refused
-from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, RestsOn
@@ -20,7 +19,7 @@ from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations import places
 from mcp_agentspawn.operations.answers import Proposed, Refusal
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse, refuse_by
-from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME, Services
+from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME, LiveFacts, Services
 from mcp_agentspawn.operations.views import proposed
 
 NO_REGISTRY = Reason(
@@ -32,7 +31,7 @@ NO_REGISTRY = Reason(
 class Case:
     """One request on its way: who asks, under which policy, and the digest that finds it again.
 
-    `since` is when this root's counts began anew.
+    `since` is when this root's counts began anew; `ended` are proposals of this very request that came to their end.
     """
 
     services: Services
@@ -43,6 +42,7 @@ class Case:
     digest: str
     now: datetime
     since: datetime | None
+    ended: set[str] = field(default_factory=set)
 
 
 async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Refusal:
@@ -64,11 +64,7 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
 
 
 async def _find_or_make(case: Case) -> Proposed | Refusal:
-    # What an old copy knows may have been retired since: only a fresh one says that it still stands.
-    known = await _known(case, fresh=False) and await _known(case, fresh=True)
-    stored = await case.services.proposals.get(known) if known else None
-    if stored is not None and stored.phase in FINAL_PHASES:
-        known, stored = await _freed(case, stored), None
+    known, stored = await _standing(case)
     if stored is not None:
         return proposed(stored)
     rendered = rendered_anew(case, known or proposal_id(case.template.name, case.services.suffix()))
@@ -76,23 +72,37 @@ async def _find_or_make(case: Case) -> Proposed | Refusal:
     decision = await decide(case.policy.once_rendered(rendered, facts, "propose", reserved=bool(known)))
     if decision.outcome != "denied":
         return await _open(case, rendered, await _rests_on(case, facts), decision.outcome)
-    known = await _known(case, fresh=True)
-    if known and (stored := await case.services.proposals.get(known)):
+    _, stored = await _standing(case, fresh=True)
+    if stored is not None:
         return proposed(stored)
     case.services.later.wanted.set()
     return await refuse_by(case.services, case.caller, "propose_subagent", decision)
 
 
+async def _standing(case: Case, *, fresh: bool = False) -> tuple[str, Proposal | None]:
+    """The id that stands for this request, and what is stored under it; `""` when there is none.
+
+    What an old copy knows may have been retired since: only a fresh one says that it still stands. With `fresh`
+    nothing is concluded from an old copy.
+    """
+    while known := (fresh or await _known(case, fresh=False)) and await _known(case, fresh=True):
+        stored = await case.services.proposals.get(known)
+        if stored is None or stored.phase not in FINAL_PHASES:
+            return known, stored
+        await _pass_over(case, stored)
+    return "", None
+
+
 async def _known(case: Case, *, fresh: bool) -> str:
     ledger = await case.services.ledgers.look(case.caller.root.name, fresh=fresh)
-    return ledger.pruned(case.now, case.since).find(case.digest)
+    return ledger.pruned(case.now, case.since).find(case.digest, case.ended)
 
 
-async def _freed(case: Case, ended: Proposal) -> str:
-    """Free the place of a withdrawn proposal whose withdrawer did not come to it; there is no id for it then."""
+async def _pass_over(case: Case, ended: Proposal) -> None:
+    """Free the open place of a proposal that has ended. Where an agent may still come of it, its place goes later."""
+    case.ended.add(ended.id)
     head = await case.services.audit.write(_record("proposal.closed", ended, case.caller))
     await places.close(case.services, case.caller.root.name, ended.id, head)
-    return ""
 
 
 def rendered_anew(case: Case, id_: str) -> Rendered:
@@ -104,9 +114,8 @@ def rendered_anew(case: Case, id_: str) -> Rendered:
     return Rendered(case.caller, request, case.template, id_, kind.read(manifest), manifest, grant)
 
 
-async def _rests_on(case: Case, facts: Facts) -> RestsOn:
-    above = await facts.ancestors(case.caller)
-    parent = above[0].agent.uid if above and above[0].agent else ""
+async def _rests_on(case: Case, facts: LiveFacts) -> RestsOn:
+    parent = await facts.parent_uid(case.caller)
     return RestsOn(case.policy.hash, await case.services.inventory.schema_hash(), parent)
 
 
@@ -127,14 +136,17 @@ async def _open(case: Case, rendered: Rendered, rests_on: RestsOn, outcome: Outc
         return await refuse(
             services, caller, "propose_subagent", (reason,), subject=proposal.id, detail=refusal.message
         )
+    if stored.phase in FINAL_PHASES:
+        await _pass_over(case, stored)
+        return await _find_or_make(case)
     services.later.start(services.audit.write(_record("proposal.outcome", stored, caller, outcome=outcome)))
     return proposed(stored)
 
 
 def _take(case: Case, proposal: Proposal, head: Head, ledger: Ledger) -> tuple[Ledger, str | Decision]:
     pruned = ledger.pruned(case.now, case.since)
-    if known := pruned.find(case.digest):
-        return ledger, known
+    if known := pruned.find(case.digest, case.ended):
+        return pruned.renewed(case.digest, proposal.expires_at) if known == proposal.id else ledger, known
     room = case.policy.room("propose", case.caller, pruned, case.now)
     if room.outcome != "allowed":
         return ledger, room

@@ -45,7 +45,7 @@ async def repair(services: Services) -> Sequence[Action]:
     done = [action for seen, action in planned if await _act(services, seen, action)]
     if any(action.verb in {"expire", "remove", "orphan"} for action in done):
         services.later.wanted.set()  # what was below it is due now
-    return [*done, *await _clear(services)]
+    return [*done, *await _clear(services, world.ledgers)]
 
 
 async def _read(services: Services) -> World:
@@ -60,13 +60,18 @@ async def _read(services: Services) -> World:
     return World(agents, proposals, ledgers)
 
 
-async def _clear(services: Services) -> Sequence[Action]:
+async def _clear(services: Services, ledgers: Sequence[Ledger]) -> Sequence[Action]:
     """Remove decisions on proposals that are gone, and resets that say nothing more."""
     approvals, switches = await asyncio.gather(services.approvals.all(), services.switchboard.current(fresh=True))
-    proposals = {proposal.id for proposal in await services.proposals.all()} if approvals else set()
     now = services.clock.now()
-    due = [("", old.name, partial(services.approvals.delete, old)) for old in outdated(now, approvals, proposals)]
-    due += [(old.root, old.name, partial(services.switchboard.forget, old)) for old in worn_out(now, switches.resets)]
+    old_enough = outdated(now, approvals, ())
+    proposals = {proposal.id for proposal in await services.proposals.all()} if old_enough else set()
+    accounts = {ledger.root: ledger.account for ledger in ledgers}
+    due = [("", old.name, partial(services.approvals.delete, old)) for old in outdated(now, old_enough, proposals)]
+    due += [
+        (old.root, old.name, partial(services.switchboard.forget, old))
+        for old in worn_out(now, switches.resets, accounts)
+    ]
     return [
         action
         for root, name, work in due
@@ -139,7 +144,8 @@ async def _has_parent(services: Services, agent: Subagent) -> bool:
 
 async def _release(services: Services, seen: Seen, action: Action, head: Head) -> bool:
     # Read again after whatever fenced it: the Agent may have been made since the world was read.
-    for home in {root.home for root in services.roots}:
+    stored = await services.proposals.get(action.id)
+    for home in {root.home for root in services.roots} | ({stored.home} if stored else set()):
         if await services.agents.get(home, action.id) is not None:
             return False
     root, depth = _place(services, seen, action.id)

@@ -16,7 +16,7 @@ from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations import places
 from mcp_agentspawn.operations.answers import Refusal, Retired
-from mcp_agentspawn.operations.descent import Member, children, depth_of, member, own
+from mcp_agentspawn.operations.descent import Member, children, depth_of, member, own, seen_since
 from mcp_agentspawn.operations.refusing import refuse
 from mcp_agentspawn.operations.services import Services
 
@@ -105,11 +105,10 @@ async def _one(errand: Errand, found: Member) -> Retired | Refusal:
         return Retired(agent=found.id, phase=found.phase, retired=(found.id,), next_step="Nothing is left to do.")
     if found.phase == "proposed":
         return await _withdraw(errand, found)
-    # Looked at again: it may have been made after it was looked for, and before its proposal was read.
-    if (agent := await errand.services.agents.get(found.home, found.id)) is not None:
+    if (agent := await seen_since(errand.services, found, None)) is not None:
         return await _delete(errand, agent)
     head = await errand.services.audit.write(_record("retire.intent", errand, found.id, uid=found.agent_uid))
-    return await _freed(errand, found.id, head, found.grant.depth)
+    return await _freed(errand, found, head)
 
 
 async def _withdraw(errand: Errand, stored: Proposal) -> Retired | Refusal:
@@ -135,12 +134,12 @@ async def _delete(errand: Errand, agent: Subagent) -> Retired | Refusal:
     services, caller = errand.services, errand.caller
     head = await services.audit.write(_record("retire.intent", errand, agent.id, uid=agent.uid))
     try:
-        gone = await services.agents.delete(caller.root, agent.id, agent.uid)
+        gone = await services.agents.delete(replace(caller.root, home=agent.home), agent.id, agent.uid)
     except Refused as refusal:
         said = Reason(f"access.{refusal.code}", refusal.message)
         return await refuse(services, caller, "retire_subagent", (said,), subject=agent.id)
     if gone or await _is_gone(errand, agent):
-        return await _freed(errand, agent.id, head, agent.depth)
+        return await _freed(errand, agent, head)
     await services.audit.write(_record("retire.outcome", errand, agent.id, outcome="retiring"))
     return Retired(agent=agent.id, phase="retiring", not_yet=(agent.id,), next_step=AGAIN)
 
@@ -156,9 +155,9 @@ async def _is_gone(errand: Errand, agent: Subagent) -> bool:
     return False
 
 
-async def _freed(errand: Errand, id_: str, head: Head, depth: int) -> Retired:
-    services = errand.services
-    await places.release(services, errand.caller.root, id_, head, depth=depth)
+async def _freed(errand: Errand, gone: Member, head: Head) -> Retired:
+    services, id_ = errand.services, gone.id
+    await places.release(services, replace(errand.caller.root, home=gone.home), id_, head, depth=depth_of(gone))
     services.later.start(services.audit.write(_record("retire.outcome", errand, id_, outcome="retired")))
     services.later.start(_mark(services, id_, errand.reason))
     return Retired(agent=id_, phase="retired", retired=(id_,), next_step="It is gone, and its place is free.")

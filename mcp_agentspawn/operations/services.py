@@ -111,10 +111,15 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class LiveFacts:
-    """The read-only view on the ports that guards get (`core.facts.Facts`)."""
+    """The read-only view on the ports that guards get (`core.facts.Facts`).
+
+    Who stands above a caller, and what people decided, is asked once: whoever judges by it records the same.
+    """
 
     services: Services
     now: datetime
+    _above: dict[Caller, Sequence[Ancestor]] = field(default_factory=dict, repr=False)
+    _decided: dict[tuple[str, bool], Sequence[Approval]] = field(default_factory=dict, repr=False)
 
     async def may_use(self, caller: Caller, template: str) -> bool:
         """See `Access.may_use`."""
@@ -143,6 +148,16 @@ class LiveFacts:
 
     async def ancestors(self, caller: Caller) -> Sequence[Ancestor]:
         """See `core.facts.Facts.ancestors`."""
+        if caller not in self._above:
+            self._above[caller] = await self._ancestors(caller)
+        return self._above[caller]
+
+    async def parent_uid(self, caller: Caller) -> str:
+        """The uid of the caller's own Agent; `""` for a root, and when it is gone."""
+        above = await self.ancestors(caller)
+        return above[0].agent.uid if above and above[0].agent else ""
+
+    async def _ancestors(self, caller: Caller) -> Sequence[Ancestor]:
         found: list[Ancestor] = []
         id_ = caller.agent
         while id_ and len(found) <= MOST_DEPTH:
@@ -155,7 +170,9 @@ class LiveFacts:
 
     async def approvals(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:
         """See `Approvals.of`."""
-        return await self.services.approvals.of(proposal, fresh=fresh)
+        if (proposal, fresh) not in self._decided:
+            self._decided[proposal, fresh] = await self.services.approvals.of(proposal, fresh=fresh)
+        return self._decided[proposal, fresh]
 
     async def trial(self, caller: Caller, proposal: str, manifest: Manifest) -> Manifest:
         """See `Agents.trial`."""

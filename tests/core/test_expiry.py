@@ -6,6 +6,7 @@ import pytest
 from mcp_agentspawn.core.expiry import (
     ABANDONED_AFTER,
     KEPT_FOR,
+    UNCLAIMED_KEPT_FOR,
     UNUSED_KEPT_FOR,
     Action,
     Seen,
@@ -197,5 +198,16 @@ def test_a_decision_is_kept_while_its_proposal_is_there_and_for_a_day() -> None:
 def test_a_reset_is_kept_for_as_long_as_it_says_anything() -> None:
     reset = Reset("one", ROOT.name, counts=True, at=NOON)
 
-    assert worn_out(NOON + KEPT_FOR - timedelta(seconds=1), [reset]) == []
-    assert worn_out(NOON + KEPT_FOR, [reset, replace(reset, at=None)]) == [reset]
+    assert worn_out(NOON + KEPT_FOR - timedelta(seconds=1), [reset], {}) == []
+    assert worn_out(NOON + KEPT_FOR, [reset, replace(reset, at=None)], {}) == [reset]
+
+
+def test_a_word_on_a_service_account_is_kept_until_that_account_has_spawned_or_for_a_month() -> None:
+    reset = Reset("one", ROOT.name, account="uid-new", at=NOON)
+    second = timedelta(seconds=1)
+
+    assert worn_out(NOON + KEPT_FOR, [reset], {ROOT.name: "uid-new"}) == [reset]
+    assert worn_out(NOON + KEPT_FOR - second, [reset], {ROOT.name: "uid-new"}) == []
+    for accounts in ({}, {ROOT.name: ""}, {ROOT.name: "uid-old"}, {"agents/other": "uid-new"}):
+        assert worn_out(NOON + UNCLAIMED_KEPT_FOR - second, [reset], accounts) == []
+        assert worn_out(NOON + UNCLAIMED_KEPT_FOR, [reset], accounts) == [reset]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.ledger import Live
 from mcp_agentspawn.core.model import Approval, Caller
 from mcp_agentspawn.core.names import SPAWN_TOOLS
@@ -11,7 +12,9 @@ from mcp_agentspawn.core.ports import Violation
 from mcp_agentspawn.operations.answers import Applied, Proposed, Refusal
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
+from mcp_agentspawn.operations.services import LiveFacts
 from tests.builders import CALLER, ROOT, Bench, ask, bench, policy, template
+from tests.operations.doubles import failing
 
 
 async def proposal(setup: Bench, caller: Caller = CALLER) -> Proposed:
@@ -52,6 +55,30 @@ async def test_a_schema_that_changed_makes_stale_what_no_longer_fits(monkeypatch
     monkeypatch.setattr(setup.world.inventory, "schema", schema)
 
     assert await said(setup, made) == ("stale", ["crd.violation", "proposal.crd_changed"])
+
+
+async def test_a_refusal_is_said_also_when_what_changed_can_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    made = await proposal(setup)
+    unread = failing(Unavailable("no schema"))
+    monkeypatch.setattr(setup.world.inventory, "violations", unread)
+    monkeypatch.setattr(setup.world.inventory, "schema_hash", unread)
+
+    assert await said(setup, made) == ("denied", ["crd.unanswered"])
+    assert "crd.unanswered" in {code for record in setup.audit.records for code in record.reasons}
+    setup.rules.policies["default"] = policy(manifest={"most_tools": 0})
+    assert await said(setup, made) == ("denied", ["manifest.too_many_tools", "proposal.policy_changed"])
+
+
+async def test_of_a_parent_that_can_not_be_read_nothing_is_said_to_have_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = bench()
+    made = await proposal(setup)
+    setup.rules.policies["default"] = policy(manifest={"most_tools": 0})
+    monkeypatch.setattr(LiveFacts, "parent_uid", failing(Unavailable("away")))
+
+    assert await said(setup, made) == ("denied", ["manifest.too_many_tools", "proposal.policy_changed"])
 
 
 async def test_a_limit_of_the_moment_is_not_blamed_on_what_changed() -> None:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.switches import Reset
 from mcp_agentspawn.operations.answers import Found, Listing, Proposed, Refusal, Templates
 from mcp_agentspawn.operations.apply import apply
@@ -182,3 +182,23 @@ async def test_the_allowance_counts_anew_since_a_person_said_so() -> None:
     await setup.world.switchboard.reset(Reset("one", ROOT.name, counts=True, reason="checked", by="alice"))
 
     assert (await listing(setup)).allowance.spawns_today == 3
+
+
+async def test_an_agent_made_while_it_is_looked_at_is_not_retired(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    agent = await spawned(setup, "Running")
+    get = setup.world.agents.get
+    looks: list[str] = []
+
+    async def not_yet(home: str, id_: str) -> Any:
+        looks.append(id_)
+        return await get(home, id_) if len(looks) > 1 else None
+
+    async def nothing_yet(_: Root) -> list[Any]:
+        return []
+
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.agents, "get", not_yet)
+        assert (await found(setup, agent)).phase == "starting"
+    monkeypatch.setattr(setup.world.agents, "of_root", nothing_yet)
+    assert [entry.phase for entry in (await listing(setup)).subagents] == ["starting"]

@@ -121,3 +121,16 @@ async def test_without_a_credential_no_agent_is_created(monkeypatch: pytest.Monk
 
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.rbac"]
     assert await setup.world.agents.get("subagents", made.proposal) is None
+
+
+async def test_a_place_that_can_not_be_given_back_now_hides_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = spawning()
+    made = await approved(setup)
+    monkeypatch.setattr(setup.world.keyring, "put", failing(Refused("forbidden.rbac", "no")))
+    monkeypatch.setattr(setup.world.keyring, "remove", failing(Refused("forbidden.rbac", "no")))
+    answer = await try_to_apply(setup, made)
+
+    assert [reason.code for reason in answer.reasons] == ["access.forbidden.rbac"]
+    assert ("apply.outcome", "denied") in setup.audit.events()
+    assert setup.services.later.wanted.is_set()
+    assert set((await setup.world.ledgers.look(ROOT.name)).live) == {made.proposal}

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable
+from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Caller, Proposal
-from mcp_agentspawn.operations.answers import Proposed, Refusal
+from mcp_agentspawn.operations.answers import Applied, Proposed, Refusal
+from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
+from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, template
 from tests.guards.cases import ledger
 from tests.operations.doubles import OldLook, failing
@@ -232,3 +234,57 @@ async def test_a_proposal_that_another_replica_has_just_retired_is_not_handed_ou
 
     assert isinstance(second, Proposed)
     assert second.proposal != first.proposal
+
+
+async def withdrawn_amid_its_apply(setup: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A proposal that has ended while its place stays taken: its agent may still come."""
+    made = await proposed(setup)
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.agents, "create", failing(UnknownOutcome("on its way")))
+        with pytest.raises(UnknownOutcome):
+            await apply(setup.services, CALLER, made.proposal, made.digest)
+    await retire(setup.services, CALLER, made.proposal)
+    return made.proposal
+
+
+async def test_what_was_withdrawn_amid_its_apply_is_not_handed_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    ended = [await withdrawn_amid_its_apply(setup, monkeypatch) for _ in range(2)]
+    again = await proposed(setup)
+    held = await setup.world.ledgers.look(ROOT.name)
+
+    assert len({*ended, again.proposal}) == 3
+    assert (again.phase, (await proposed(setup)).proposal) == ("proposed", again.proposal)
+    assert (set(held.live), held.is_open(again.proposal)) == (set(ended), True)
+
+
+async def test_what_ends_while_it_is_found_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    first, store = await proposed(setup), setup.world.proposals.get
+
+    async def ends_now(id_: str) -> Proposal | None:
+        stored = await store(id_)
+        monkeypatch.setattr(setup.world.proposals, "get", store)
+        return await setup.world.proposals.mark(stored, "lapsed") if stored else None
+
+    setup.services = replace(setup.services, ledgers=OldLook(setup.world.ledgers, ledger()))
+    monkeypatch.setattr(setup.world.proposals, "get", ends_now)
+    answer = await proposed(setup)
+
+    assert (answer.phase, answer.proposal == first.proposal) == ("proposed", False)
+
+
+async def test_what_is_stored_at_a_second_try_stays_open_for_as_long_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = bench()
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.proposals, "create", failing(Unavailable("gone")))
+        with pytest.raises(Unavailable):
+            await proposed(setup)
+    setup.clock.advance(minutes=14)
+    answer = await proposed(setup)
+    setup.clock.advance(minutes=14)
+
+    assert answer.proposal_expires_at == "2026-11-21T12:29:00Z"
+    assert isinstance(await apply(setup.services, CALLER, answer.proposal, answer.digest), Applied)

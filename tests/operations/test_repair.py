@@ -226,3 +226,13 @@ async def test_what_can_not_be_done_keeps_nothing_else_waiting(monkeypatch: pyte
 
     assert await repaired(setup) == ["close"]
     assert await live(setup) == {made.proposal}
+
+
+async def test_a_place_is_not_free_while_its_agent_stands_in_a_home_that_the_root_had_before() -> None:
+    setup = bench()
+    made = await spawned(setup)
+    setup.clock.advance(seconds=ABANDONED_AFTER.total_seconds())
+    setup.services = replace(setup.services, roots=[replace(ROOT, home="elsewhere")])
+
+    assert await repaired(setup) == []
+    assert await live(setup) == {made.proposal}

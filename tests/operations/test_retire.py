@@ -230,3 +230,13 @@ async def test_a_mark_is_not_set_on_what_has_ended_or_is_gone() -> None:
 
     assert await setup.world.proposals.all() == []
     assert replace(Live(NOON, "n", "r")) == Live(NOON, "n", "r")
+
+
+async def test_an_agent_in_a_home_that_the_root_had_before_is_removed_there_or_not_said_to_be() -> None:
+    setup = bench()
+    agent = (await spawned(setup)).agent
+    answer = await retire(setup.services, Caller(replace(ROOT, home="elsewhere")), agent)
+    await setup.services.later.settle()
+
+    assert isinstance(answer, Retired)
+    assert (answer.retired, await setup.world.agents.get(ROOT.home, agent)) == ((agent,), None)
