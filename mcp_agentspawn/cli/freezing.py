@@ -11,7 +11,7 @@ from mcp_agentspawn.cli.knowing import is_known_namespace, is_known_root
 from mcp_agentspawn.cli.people import FINE, Cluster, complain
 from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.names import CANARY, SYSTEM_NAMESPACE
-from mcp_agentspawn.core.switches import Freeze
+from mcp_agentspawn.core.switches import EVERYWHERE, Freeze
 
 CANARYS = f"{SYSTEM_NAMESPACE}/{CANARY}"
 
@@ -28,11 +28,11 @@ async def list_frozen(cluster: Cluster) -> int:
 async def freeze_one(cluster: Cluster, switched: Freeze) -> int:
     """Freeze it, say so, and warn when nobody here knows what it names: the freeze stands all the same."""
     mine = replace(switched, by=await cluster.whoami())
-    replaced = await switch(cluster, mine)
+    replaced = await cluster.switchboard.set(mine)
     for line in [*_told(mine, "Frozen: "), *instead_of(replaced)]:
         click.echo(line)
     await _say_the_rest(cluster, switched)
-    # The freeze stands: not to know whether its name is mistyped is no failure of it.
+    # Not to know whether its name is mistyped is no failure of it.
     with suppress(Upstream):
         await _warn(cluster, switched)
     return FINE
@@ -40,32 +40,33 @@ async def freeze_one(cluster: Cluster, switched: Freeze) -> int:
 
 async def unfreeze_one(cluster: Cluster, switched: Freeze) -> int:
     """End this freeze and say whether there was one."""
-    ended = await switch(cluster, replace(switched, by=await cluster.whoami()))
+    mine = replace(switched, by=await cluster.whoami())
+    ended = await cluster.switchboard.set(mine) if await _is_there(cluster, switched.name) else None
     what = _place(switched)
-    click.echo(escaped(f"Unfrozen: {what}" if ended else f"{what} was not frozen."))
+    click.echo(escaped(f"Unfrozen: {what}" if ended and ended.frozen else f"{what} was not frozen."))
     await _say_the_rest(cluster, switched)
     return FINE
 
 
-async def switch(cluster: Cluster, switched: Freeze) -> Freeze | None:
-    """Switch it and give the freeze that stood there before; what is not frozen and never was is left alone."""
-    before = next(
-        (known for known in (await cluster.switchboard.current(fresh=True)).freezes if known.name == switched.name),
-        None,
-    )
-    if switched.frozen or before is not None:
-        await cluster.switchboard.set(switched)
-    return before if before and before.frozen else None
+async def _is_there(cluster: Cluster, name: str) -> bool:
+    """Whether there is such a freeze: to end one that never was would make one. That of everything always is."""
+    return name == EVERYWHERE or name in {each.name for each in (await cluster.switchboard.current(fresh=True)).freezes}
 
 
 def instead_of(replaced: Freeze | None) -> Iterator[str]:
-    """Say which freeze was replaced, so that its reason is not lost; nothing when there was none."""
-    if replaced is not None:
+    """Say which freeze was replaced, so that its reason is not lost; nothing when nothing was frozen by it."""
+    if replaced is not None and replaced.frozen:
         yield from block(f"{replaced.reason} (by {replaced.by})", "  instead of ")
 
 
 async def _say_the_rest(cluster: Cluster, switched: Freeze) -> None:
-    _say_all([each for each in await _frozen(cluster) if each.name != switched.name], "Still frozen: ")
+    """What was switched stands, whatever else can be said."""
+    try:
+        found = await _frozen(cluster)
+    except Upstream as error:
+        complain(f"Warning: what else is frozen can not be said: {error}")
+    else:
+        _say_all([each for each in found if each.name != switched.name], "Still frozen: ")
 
 
 async def _frozen(cluster: Cluster) -> Sequence[Freeze]:

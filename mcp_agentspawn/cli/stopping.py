@@ -10,7 +10,7 @@ import click
 
 from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.escaping import escaped
-from mcp_agentspawn.cli.freezing import CANARYS, freeze_one, instead_of, list_frozen, switch, unfreeze_one
+from mcp_agentspawn.cli.freezing import CANARYS, freeze_one, instead_of, list_frozen, unfreeze_one
 from mcp_agentspawn.cli.knowing import tree
 from mcp_agentspawn.cli.people import (
     FINE,
@@ -131,7 +131,7 @@ class _Progress:
 
 async def _retire(cluster: Cluster, root: str, only: str, first: Freeze | None) -> int:
     if first is not None:
-        replaced = await switch(cluster, replace(first, by=await cluster.whoami()))
+        replaced = await cluster.switchboard.set(replace(first, by=await cluster.whoami()))
         for line in [f"Frozen: {escaped(root)}", *instead_of(replaced)]:
             click.echo(line)
     progress = _Progress()

@@ -171,8 +171,11 @@ class Switchboard(Protocol):
         """All switches, seen at most half a second ago, or as they are now when `fresh`."""
         ...
 
-    async def set(self, freeze: Freeze) -> None:
-        """Create or replace a freeze, with a person's own identity. Raises `Refused`."""
+    async def set(self, freeze: Freeze) -> Freeze | None:
+        """Create or replace a freeze, with a person's own identity. Raises `Refused`.
+
+        Returns the one that it replaced; `None` when there was none, or none that can be read.
+        """
         ...
 
     async def reset(self, reset: Reset) -> Reset:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.cli import stopping
-from mcp_agentspawn.core.errors import Conflict, Missing, Refused
+from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable
 from mcp_agentspawn.core.model import Root, Subagent
 from mcp_agentspawn.core.switches import Freeze, Switches
 from tests.builders import NOON, ROOT
@@ -112,6 +112,55 @@ def test_a_freeze_says_first_what_it_froze_and_whose_reason_it_replaced() -> Non
         "Still frozen: | everything, by alice",
         "  | wide",
     ]
+
+
+def without_a_listing(monkeypatch: pytest.MonkeyPatch, at_work: Office, looks: int = 0) -> None:
+    """The switches can be listed so many times, and no more."""
+    left, listed = iter(range(looks)), at_work.world.switchboard.current
+
+    async def current(*, fresh: bool = False) -> Switches:
+        if next(left, None) is None:
+            raise Unavailable("The switches can not be read: no answer")
+        return await listed(fresh=fresh)
+
+    monkeypatch.setattr(at_work.world.switchboard, "current", current)
+
+
+def test_who_freezes_needs_no_list_of_what_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = office()
+    at_work.run("freeze", "--reason", "one")
+    without_a_listing(monkeypatch, at_work)
+
+    again, tree_ = (
+        at_work.run("freeze", "--reason", "two"),
+        at_work.run("retire-tree", "agents/orchestrator", "--reason", "x"),
+    )
+
+    monkeypatch.undo()
+    assert (again.exit_code, "instead of | one (by alice)" in again.stdout) == (0, True)
+    assert "what else is frozen can not be said" in again.stderr
+    assert tree_.stdout.startswith("Frozen: agents/orchestrator\n")
+    assert {freeze.reason for freeze in switches(at_work).freezes if freeze.frozen} == {"two", "x"}
+
+
+AGENTS = ("--namespace", "agents")
+
+
+@pytest.mark.parametrize(
+    ("options", "looks", "code", "ended"), [((), 0, 0, True), (AGENTS, 0, 3, False), (AGENTS, 1, 0, True)]
+)
+def test_a_freeze_that_was_ended_is_no_failure_when_the_others_can_not_be_listed(
+    monkeypatch: pytest.MonkeyPatch, options: Sequence[str], looks: int, code: int, *, ended: bool
+) -> None:
+    at_work = office()
+    at_work.run("freeze", *options, "--reason", "one")
+    without_a_listing(monkeypatch, at_work, looks)
+
+    result = at_work.run("unfreeze", *options)
+
+    monkeypatch.undo()
+    assert (result.exit_code, "Unfrozen: " in result.stdout) == (code, ended)
+    assert (stopping_root(at_work) is None) == ended
 
 
 @pytest.mark.parametrize(

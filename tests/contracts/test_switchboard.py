@@ -66,12 +66,22 @@ async def test_a_freeze_is_switched_off_and_on_again(stage: Stage) -> None:
         assert await frozen(stage.world, made.name) == [on]
 
 
+async def test_whoever_switches_is_given_what_was_replaced(stage: Stage) -> None:
+    made = freeze(stage)
+    ended, again = replace(made, frozen=False, reason="Out"), replace(made, reason="A flood")
+
+    assert [await stage.person.switchboard.set(each) for each in (made, ended, again)] == [None, made, ended]
+
+
 async def test_of_many_who_switch_at_the_same_moment_all_are_done_and_one_is_last(stage: Stage) -> None:
     made = freeze(stage)
+    all_made = [replace(made, reason=str(n)) for n in range(3)]
 
-    await asyncio.gather(*(stage.person.switchboard.set(replace(made, reason=str(n))) for n in range(3)))
+    replaced = await asyncio.gather(*map(stage.person.switchboard.set, all_made))
 
     assert await frozen(stage.world, made.name) == [True]
+    (last,) = [each for each in all_made if each not in replaced]
+    assert last in (await stage.world.switchboard.current(fresh=True)).freezes
 
 
 async def test_a_reset_is_stored_as_it_was_made_at_the_moment_of_its_storing(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -37,7 +38,7 @@ class KubernetesSwitchboard:
         except Upstream as error:
             raise Unavailable(f"The switches can not be read: {error}") from error
 
-    async def set(self, freeze: Freeze) -> None:
+    async def set(self, freeze: Freeze) -> Freeze | None:
         """See `core.ports.Switchboard.set`."""
         for _ in range(MOST_TRIES):
             try:
@@ -68,19 +69,23 @@ class KubernetesSwitchboard:
             read(lambda items: tuple(reset_of(item) for item in items), resets),
         )
 
-    async def _replace(self, freeze: Freeze) -> None:
+    async def _replace(self, freeze: Freeze) -> Freeze | None:
         """One try: over what is there now, or where nothing is. Raises Conflict when somebody was faster."""
         path = FREEZES.item(SYSTEM_NAMESPACE, freeze.name)
         try:
             found = await self._client.request("GET", path, as_=SERVER)
         except Missing:
             await self._client.request("POST", ALL_FREEZES, _freeze_object(freeze, {}), as_=SERVER, query=STRICT)
-            return
+            return None
         kept = read(lambda stored: _kept(stored["metadata"]), found)
         try:
             await self._client.request("PUT", path, _freeze_object(freeze, kept), as_=SERVER, query=STRICT)
         except Missing as error:
             raise Conflict("It has just been removed.") from error
+        # What can not be read is replaced all the same: a freeze must not wait for anybody's repair.
+        with suppress(Unavailable):
+            return read(freeze_of, found)
+        return None
 
 
 def freeze_of(stored: Mapping[str, Any]) -> Freeze:

@@ -49,9 +49,11 @@ class MemorySwitchboard:
         """See `core.ports.Switchboard.current`."""
         return Switches(tuple(self._freezes.values()), tuple(self._resets.values()))
 
-    async def set(self, freeze: Freeze) -> None:
+    async def set(self, freeze: Freeze) -> Freeze | None:
         """See `core.ports.Switchboard.set`."""
+        replaced = self._freezes.get(freeze.name)
         self._freezes[freeze.name] = freeze
+        return replaced
 
     async def reset(self, reset: Reset) -> Reset:
         """See `core.ports.Switchboard.reset`."""

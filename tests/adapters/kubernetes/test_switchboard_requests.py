@@ -117,10 +117,27 @@ async def test_what_is_there_is_replaced_and_keeps_what_others_wrote_on_it() -> 
     assert sent["spec"] == {"frozen": True, "namespace": "", "root": "", "reason": "A fire", "by": "alice"}
 
 
+async def test_only_the_freeze_that_is_switched_is_read_and_it_is_said_what_it_was() -> None:
+    wire = Scripted([(200, stored(frozen=True, by="bob")), CHANGED, (200, stored(by="carol")), DONE])
+
+    replaced = await KubernetesSwitchboard(wire.client()).set(EVERYWHERE)
+
+    assert replaced == Freeze("everywhere", frozen=False, by="carol")
+    assert {call.path.rpartition("/")[2] for call in wire.calls} == {"everywhere"}
+
+
+@pytest.mark.parametrize("broken", [{"frozen": "false"}, {"by": None, "frozen": None}])
+async def test_a_freeze_that_can_not_be_read_is_replaced_all_the_same(broken: dict[str, Any]) -> None:
+    wire = Scripted([(200, stored(**broken)), DONE])
+
+    assert await KubernetesSwitchboard(wire.client()).set(EVERYWHERE) is None
+    assert json.loads(wire.calls[1].body or b"")["spec"]["frozen"] is True
+
+
 async def test_what_is_not_there_is_made_without_a_version() -> None:
     wire = Scripted([GONE, (201, {})])
 
-    await KubernetesSwitchboard(wire.client()).set(EVERYWHERE)
+    assert await KubernetesSwitchboard(wire.client()).set(EVERYWHERE) is None
 
     assert [call.method for call in wire.calls] == ["GET", "POST"]
     assert "resourceVersion" not in json.loads(wire.calls[1].body or b"")["metadata"]
