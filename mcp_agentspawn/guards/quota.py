@@ -35,17 +35,27 @@ class Quota(LedgerGuard):
 
     def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:  # noqa: ARG002 - pruned
         """Deny for every ceiling that this step would pass."""
-        held = self._open(caller, ledger) if step == "propose" else _live(caller, ledger)
+        counts = self.held(caller, ledger)
+        held = {name: counts[name] for name in (OF_PROPOSE if step == "propose" else OF_APPLY)}
         return verdict_of(
             [Reason(f"quota.{name}", f"{self.ceiling(name)} {MEANING[name]}") for name in self.passed(held)]
         )
 
-    def _open(self, caller: Caller, ledger: Ledger) -> Mapping[str, int]:
+    def held(self, caller: Caller, ledger: Ledger) -> Mapping[str, int]:
+        """What counts against each ceiling; `ledger` is pruned to now."""
         by_caller = Counter(entry.parent for entry in ledger.open.values())
-        held = held_of_tree(caller, by_caller, self.open_proposals)
-        return {"open_proposals": by_caller[caller.agent], "open_per_root": held}
+        return {
+            "open_proposals": by_caller[caller.agent],
+            "open_per_root": held_of_tree(caller, by_caller, self.open_proposals),
+            "live_per_parent": sum(live.parent == caller.agent for live in ledger.live.values()),
+            "live_per_root": len(ledger.live),
+            "spawned_per_parent_per_day": sum(use.parent == caller.agent for use in ledger.used.values()),
+            "spawned_per_root_per_day": len(ledger.used),
+        }
 
 
+OF_PROPOSE = ("open_proposals", "open_per_root")
+OF_APPLY = ("live_per_parent", "live_per_root", "spawned_per_parent_per_day", "spawned_per_root_per_day")
 MEANING = {
     "open_proposals": "open proposals are allowed. Apply or withdraw one first.",
     "open_per_root": "open proposals are allowed in the whole tree. Apply or withdraw one first.",
@@ -54,12 +64,3 @@ MEANING = {
     "spawned_per_parent_per_day": "spawns of one parent in 24 hours are allowed.",
     "spawned_per_root_per_day": "spawns in 24 hours are allowed.",
 }
-
-
-def _live(caller: Caller, ledger: Ledger) -> Mapping[str, int]:
-    return {
-        "live_per_parent": sum(live.parent == caller.agent for live in ledger.live.values()),
-        "live_per_root": len(ledger.live),
-        "spawned_per_parent_per_day": sum(use.parent == caller.agent for use in ledger.used.values()),
-        "spawned_per_root_per_day": len(ledger.used),
-    }

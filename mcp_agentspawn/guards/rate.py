@@ -27,12 +27,15 @@ class ChangeRate(LedgerGuard):
 
     def judge(self, step: Step, caller: Caller, ledger: Ledger, now: datetime) -> Verdict:  # noqa: ARG002 - pruned
         """Deny when a window is full."""
+        return verdict_of([_reason(name, self.ceiling(name)) for name in self.passed(self.held(caller, ledger))])
+
+    def held(self, caller: Caller, ledger: Ledger) -> Mapping[str, int]:
+        """What counts against each ceiling; `ledger` is pruned to now."""
         by_caller = Counter(change.caller for change in ledger.changes)
-        made = {
+        return {
             "changes_per_minute": by_caller[caller.agent],
             "changes_per_minute_per_root": held_of_tree(caller, by_caller, self.changes_per_minute),
         }
-        return verdict_of([_reason(name, self.ceiling(name)) for name in self.passed(made)])
 
 
 def _reason(name: str, most: int) -> Reason:

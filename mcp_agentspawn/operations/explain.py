@@ -16,9 +16,9 @@ from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, as_stored, changed_since
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, standing
-from mcp_agentspawn.operations.propose import Case, rendered_anew
+from mcp_agentspawn.operations.propose import rendered_anew
 from mcp_agentspawn.operations.refusing import NO_POLICY
-from mcp_agentspawn.operations.services import Rules, Services
+from mcp_agentspawn.operations.services import Services
 
 NOT_ONE_POLICY = "not exactly one policy is for this caller"
 NO_TEMPLATE = "there is no template of that name, so nothing was rendered"
@@ -95,11 +95,11 @@ class Explained:
 async def explain_request(services: Services, caller: Caller, ask: Ask) -> Explained:
     """What `propose_subagent` would be answered. Raises `Upstream` when there is no way to ask."""
     rules, facts = services.rules.current(), services.facts()
-    policies = _matching(rules, caller.root)
+    policies = rules.matching(caller.root)
     if len(policies) != 1:
         return _unruled("propose", caller, policies)
     policy, asked = rules.policies[policies[0]], resolve(caller, ask, rules.templates.get(ask.template))
-    ledger, rendered = await facts.ledger(caller, fresh=True), _rendered(services, policy, asked)
+    ledger, rendered = await facts.ledger(caller, fresh=True), _rendered(services, asked)
     heard = await _heard(policy, "propose", asked, rendered, facts)
     if isinstance(rendered, str):
         return Explained("propose", caller, policies, heard)
@@ -118,7 +118,7 @@ async def explain_proposal(services: Services, root: Root, id_: str, account: st
         return None
     rules, home = services.rules.current(), replace(root, home=stored.home)
     caller = Caller(home, stored.parent) if stored.parent else Caller(home, account=account)
-    policies = _matching(rules, root)
+    policies = rules.matching(root)
     if len(policies) != 1:
         return _unruled("apply", caller, policies)
     template = rules.templates.get(stored.request.template)
@@ -130,23 +130,19 @@ async def explain_proposal(services: Services, root: Root, id_: str, account: st
     return await _open(matter, policies)
 
 
-def _matching(rules: Rules, root: Root) -> tuple[str, ...]:
-    return tuple(sorted(name for name, policy in rules.policies.items() if policy.callers.match(root)))
-
-
 def _unruled(step: Step, caller: Caller, policies: tuple[str, ...]) -> Explained:
     heard: tuple[Heard, ...] = (Finding("policy", Deny((NO_POLICY,))), *_unasked(Policy(), NOT_ONE_POLICY))
     return Explained(step, caller, policies, heard)
 
 
-def _rendered(services: Services, policy: Policy, asked: Asked) -> Rendered | str:
+def _rendered(services: Services, asked: Asked) -> Rendered | str:
     """What would be created, or why there is nothing."""
     if asked.template is None:
         return NO_TEMPLATE
     try:
         digest = request_digest(asked.caller, asked.request, asked.template.hash)
-        case = Case(services, asked.caller, policy, asked, asked.template, digest, services.clock.now(), None)
-        return rendered_anew(case, proposal_id(asked.template.name, services.suffix()))
+        id_ = proposal_id(asked.template.name, services.suffix())
+        return rendered_anew(services.kind, asked, asked.template, digest, id_)
     except (AgentSpawnError, ValueError) as error:
         return f"nothing could be rendered: {error}"
 

@@ -9,7 +9,7 @@ from mcp_agentspawn.core.errors import Conflict, Refused
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, RestsOn
-from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.ports import AgentKind, Record
 from mcp_agentspawn.core.render import grant_of, proposal_id, render
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.risk import PEOPLE
@@ -67,7 +67,7 @@ async def _find_or_make(case: Case) -> Proposed | Refusal:
     known, stored = await _standing(case)
     if stored is not None:
         return proposed(stored)
-    rendered = rendered_anew(case, known or proposal_id(case.template.name, case.services.suffix()))
+    rendered = _rendered(case, known or proposal_id(case.template.name, case.services.suffix()))
     facts = case.services.facts()
     decision = await decide(case.policy.once_rendered(rendered, facts, "propose", reserved=bool(known)))
     if decision.outcome != "denied":
@@ -105,13 +105,16 @@ async def _pass_over(case: Case, ended: Proposal) -> None:
     await places.close(case.services, case.caller.root.name, ended.id, head)
 
 
-def rendered_anew(case: Case, id_: str) -> Rendered:
-    """The agent that this request becomes under this id."""
-    request = case.asked.request
-    kind = case.services.kind
-    manifest = kind.manifest(render(id_, case.caller, request, case.template, case.digest))
-    grant = grant_of(request, case.template)
-    return Rendered(case.caller, request, case.template, id_, kind.read(manifest), manifest, grant)
+def rendered_anew(kind: AgentKind, asked: Asked, template: Template, digest: str, id_: str) -> Rendered:
+    """The agent that this request, found again by this digest, becomes under this id."""
+    caller, request = asked.caller, asked.request
+    manifest = kind.manifest(render(id_, caller, request, template, digest))
+    grant = grant_of(request, template)
+    return Rendered(caller, request, template, id_, kind.read(manifest), manifest, grant)
+
+
+def _rendered(case: Case, id_: str) -> Rendered:
+    return rendered_anew(case.services.kind, case.asked, case.template, case.digest, id_)
 
 
 async def _rests_on(case: Case, facts: LiveFacts) -> RestsOn:
@@ -127,7 +130,7 @@ async def _open(case: Case, rendered: Rendered, rests_on: RestsOn, outcome: Outc
     if isinstance(place, Decision):
         return await refuse_by(services, caller, "propose_subagent", place, subject=proposal.id)
     if place != proposal.id:
-        proposal = _proposal(case, rendered_anew(case, place), rests_on)
+        proposal = _proposal(case, _rendered(case, place), rests_on)
     try:
         stored = await _store(services, proposal)
     except Refused as refusal:

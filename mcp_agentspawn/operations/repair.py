@@ -4,6 +4,7 @@ Any replica may run it at any time, also two at once: it plans from fresh reads 
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,19 +30,21 @@ class World:
     proposals: Sequence[Proposal]
     ledgers: Sequence[Ledger]
 
-    def seen(self, ledger: Ledger) -> Seen:
-        """The part that belongs to one root."""
-        return Seen(
-            agents={agent.id: agent for agent in self.agents if _root_of(agent) == ledger.root},
-            proposals={proposal.id: proposal for proposal in self.proposals if proposal.root == ledger.root},
-            ledger=ledger,
-        )
+    def seen(self) -> Sequence[Seen]:
+        """The part of each root."""
+        agents: dict[str, dict[str, Subagent]] = defaultdict(dict)
+        proposals: dict[str, dict[str, Proposal]] = defaultdict(dict)
+        for agent in self.agents:
+            agents[_root_of(agent)][agent.id] = agent
+        for proposal in self.proposals:
+            proposals[proposal.root][proposal.id] = proposal
+        return [Seen(agents[ledger.root], proposals[ledger.root], ledger) for ledger in self.ledgers]
 
 
 async def repair(services: Services) -> Sequence[Action]:
     """One pass over all roots, and over what people said long ago; returns what was done."""
     world = await _read(services)
-    planned = [(seen, action) for seen in map(world.seen, world.ledgers) for action in plan(services.clock.now(), seen)]
+    planned = [(seen, action) for seen in world.seen() for action in plan(services.clock.now(), seen)]
     done = [action for seen, action in planned if await _act(services, seen, action)]
     if any(action.verb in {"expire", "remove", "orphan"} for action in done):
         services.later.wanted.set()  # what was below it is due now

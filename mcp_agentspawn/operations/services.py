@@ -39,10 +39,14 @@ class Rules:
     templates: Mapping[str, Template]
     policies: Mapping[str, Policy]
 
+    def matching(self, root: Root) -> tuple[str, ...]:
+        """The names of the policies for this root."""
+        return tuple(sorted(name for name, policy in self.policies.items() if policy.callers.match(root)))
+
     def policy_for(self, root: Root) -> Policy | None:
         """The one policy that matches; `None` when none does, or more than one."""
-        matching = [policy for policy in self.policies.values() if policy.callers.match(root)]
-        return matching[0] if len(matching) == 1 else None
+        matching = self.matching(root)
+        return self.policies[matching[0]] if len(matching) == 1 else None
 
 
 class RuleSource(Protocol):

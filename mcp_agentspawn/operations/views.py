@@ -1,10 +1,10 @@
 """How stored things look in an answer."""
 
 import json
-from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from mcp_agentspawn.core.guard import LedgerGuard, held_of_tree
+from mcp_agentspawn.core.guard import LedgerGuard
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Phase, Proposal, Subagent
 from mcp_agentspawn.core.moments import to_the_second
@@ -107,25 +107,15 @@ def entry(proposal: Proposal, agent: Subagent | None, ledger: Ledger) -> dict[st
 
 def allowance(policy: Policy, caller: Caller, ledger: Ledger) -> Allowance:
     """What is left of the caller's limits; `ledger` is pruned to now."""
-    changes, opened = (
-        Counter(change.caller for change in ledger.changes),
-        Counter(entry.parent for entry in ledger.open.values()),
-    )
-    live, spawned = (
-        Counter(one.parent for one in ledger.live.values()),
-        Counter(use.parent for use in ledger.used.values()),
-    )
-    quota, rate, me = policy.quota, policy.rate, caller.agent
-    made = held_of_tree(caller, changes, rate.changes_per_minute)
-    waiting = held_of_tree(caller, opened, quota.open_proposals)
+    made, held = policy.rate.held(caller, ledger), policy.quota.held(caller, ledger)
     return Allowance(
-        changes_this_minute=_left(rate, changes_per_minute=changes[me], changes_per_minute_per_root=made),
-        open_proposals=_left(quota, open_proposals=opened[me], open_per_root=waiting),
-        live_subagents=_left(quota, live_per_parent=live[me], live_per_root=len(ledger.live)),
-        spawns_today=_left(quota, spawned_per_parent_per_day=spawned[me], spawned_per_root_per_day=len(ledger.used)),
+        changes_this_minute=_left(policy.rate, made, "changes_per_minute", "changes_per_minute_per_root"),
+        open_proposals=_left(policy.quota, held, "open_proposals", "open_per_root"),
+        live_subagents=_left(policy.quota, held, "live_per_parent", "live_per_root"),
+        spawns_today=_left(policy.quota, held, "spawned_per_parent_per_day", "spawned_per_root_per_day"),
     )
 
 
-def _left(guard: LedgerGuard, **held: int) -> int:
+def _left(guard: LedgerGuard, held: Mapping[str, int], *ceilings: str) -> int:
     """What the tightest of these ceilings leaves."""
-    return max(0, min(guard.ceiling(name) - count for name, count in held.items()))
+    return max(0, min(guard.ceiling(name) - held[name] for name in ceilings))
