@@ -102,8 +102,8 @@ reason_option = click.option("--reason", default="", callback=_short, help="Why;
 def as_person(kubeconfig: Path | None, work: Callable[[Cluster], Awaitable[int]]) -> None:
     """Do it with the identity of this kubeconfig, and exit with the code that it gives back.
 
-    What the API server refuses is 1 and is said with its code and, where a role is missing, with that; without an
-    answer it is 3, and said with the address.
+    What the API server refuses is 1, also where that leaves something unknown, and is said with its code and, where a
+    role is missing, with that; without an answer it is 3, and said with the address.
     """
     reach: Reach = click.get_current_context().find_root().obj.cluster
     try:
@@ -115,8 +115,10 @@ def as_person(kubeconfig: Path | None, work: Callable[[Cluster], Awaitable[int]]
         complain(str(error))
         sys.exit(FINDINGS)
     except (Unavailable, UnknownOutcome) as error:
-        refused = error.__cause__ if isinstance(error.__cause__, Refused) else None
-        complain(f"{error}{advice(refused, kubeconfig) if refused else whereabouts(kubeconfig)}")
+        if isinstance(error.__cause__, Refused):
+            complain(f"{error}{advice(error.__cause__, kubeconfig)}")
+            sys.exit(FINDINGS)
+        complain(f"{error}{whereabouts(kubeconfig)}")
         sys.exit(UNAVAILABLE)
 
 

@@ -126,6 +126,15 @@ async def _until_allowed(at_work: Replicas, proposal: dict[str, str]) -> None:
         assert monotonic() < since + 2
 
 
+async def test_who_has_no_role_is_refused_and_told_which(at_work: Replicas) -> None:
+    refused = [
+        at_work.with_kubeconfig(at_work.api_token_file, *command) for command in (("freeze", "--list"), ("proposals",))
+    ]
+
+    assert [result.returncode for result in refused] == [1, 1]
+    assert all("the role agentspawn-viewer" in result.stderr for result in refused)
+
+
 async def test_who_only_approves_neither_freezes_nor_resets_nor_retires(at_work: Replicas) -> None:
     agent = await at_work.caller().spawn("Is not bob's to remove", template="nobody-asked")
 

@@ -30,8 +30,13 @@ def kubeconfig(folder: Path, server: str = SERVER) -> Path:
     return file
 
 
+def ended(error: AgentSpawnError, *options: str | Path) -> tuple[int, str]:
+    result = Office(office().bench, failing=error).run("proposals", *options)
+    return result.exit_code, result.stderr
+
+
 def said(error: AgentSpawnError, *options: str | Path) -> str:
-    return Office(office().bench, failing=error).run("proposals", *options).stderr
+    return ended(error, *options)[1]
 
 
 @pytest.mark.parametrize(
@@ -50,20 +55,24 @@ def test_the_role_that_is_missing_is_named(right: str, role: str) -> None:
     unread = Unavailable("The switches can not be read.")
     unread.__cause__ = refused
 
-    assert f"the role {role} deploy/22-people-rbac.yaml" in said(refused)
-    assert f"the role {role} deploy/22-people-rbac.yaml" in said(unread)
+    for error in (refused, unread):
+        code, told = ended(error)
+        assert (code, f"the role {role} deploy/22-people-rbac.yaml" in told) == (1, True)
 
 
-@pytest.mark.parametrize("error", [Unavailable("No answer"), Refused("forbidden.credential", "Unauthorized")])
+@pytest.mark.parametrize(
+    ("error", "code"), [(Unavailable("No answer"), 3), (Refused("forbidden.credential", "Unauthorized"), 1)]
+)
 def test_without_an_answer_or_with_a_bad_credential_the_server_and_its_source_are_named(
-    error: AgentSpawnError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: AgentSpawnError, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = kubeconfig(tmp_path, "https://me:secret@10.0.0.7:6443")
 
-    named = said(error, "--kubeconfig", file)
+    exit_code, named = ended(error, "--kubeconfig", file)
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'none'}:{file}")
     by_variable = said(error)
 
+    assert exit_code == code
     assert (f"API server {SERVER}, by {file}, --kubeconfig" in named, "secret" in named) == (True, False)
     assert f"API server {SERVER}, by {tmp_path / 'none'}:{file}, KUBECONFIG" in by_variable
 
