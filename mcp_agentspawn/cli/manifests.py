@@ -10,6 +10,7 @@ from mcp_agentspawn.cli.tenancy import (
     ORCHESTRATORS,
     grant,
     kin_binding,
+    looking,
     named,
     operators,
     server_account,
@@ -100,7 +101,7 @@ def _sections(
     if namespace != DEFAULT_HOME:
         sections += tenancy(namespace, constrained=constrained)
     if root_namespace != ORCHESTRATORS:
-        sections.append(("Credentials of orchestrators lie here too.", [kin_binding(root_namespace)]))
+        sections.append(("Credentials of orchestrators lie here too.", _guarded(root_namespace)))
         accounts = operators("", "serviceaccounts", ["get"], root_namespace)
         sections.append(("Operators see which service account is which.", accounts))
     sections.append(("What its virtual user may do: create and delete Agents.", list(_agents(user, namespace))))
@@ -133,6 +134,12 @@ def _check(root_namespace: str, root_account: str, namespace: str, templates: Se
         raise ValueError(
             f"an orchestrator can not live in {root_namespace!r}: not beside the server, nor its subagents"
         )
+
+
+def _guarded(root_namespace: str) -> list[Manifest]:
+    """`kin` where an orchestrator's credential lies, and the server's right to see that it is bound."""
+    binding = kin_binding(root_namespace)
+    return [binding, *looking(f"agentspawn-orchestrators-{root_namespace}", [binding["metadata"]["name"]])]
 
 
 def _agents(user: str, namespace: str) -> Iterator[Manifest]:

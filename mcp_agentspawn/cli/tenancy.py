@@ -25,7 +25,8 @@ def tenancy(namespace: str, *, constrained: bool) -> list[Section]:
     metadata = named("v1", "Namespace", namespace)
     metadata["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
     rights = [*_server(namespace), *(_impersonating(namespace) if constrained else ()), *_canary(namespace)]
-    rights += _looking(namespace)
+    seen = [f"agentspawn-{name}-{namespace}" for name in ("kin", "reserved", f"freeze-{EVERYWHERE}")]
+    rights += looking(f"agentspawn-server-{namespace}", seen)
     retiring = operators("kagent.dev", "agents", ["get", "list", "delete"], namespace)
     return [
         ("Where its subagents live, and what the API server refuses there.", [metadata]),
@@ -49,6 +50,12 @@ def operators(group: str, resource: str, verbs: Sequence[str], namespace: str) -
     """Give operators these rights in one namespace."""
     rules = [{"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}]
     return list(grant("agentspawn-operator", rules, {"kind": "Group", "name": OPERATORS}, namespace))
+
+
+def looking(name: str, bindings: Sequence[str]) -> Iterator[Manifest]:
+    """Let the server see that policies which no canary can try are bound."""
+    resources = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingadmissionpolicybindings"]}
+    return grant(name, [{**resources, "resourceNames": list(bindings), "verbs": ["get"]}], server_account())
 
 
 def named(version: str, kind: str, name: str, namespace: str = "") -> Manifest:
@@ -108,14 +115,6 @@ def _server(namespace: str) -> Iterator[Manifest]:
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
     ]
     return grant("agentspawn-server", rules, server_account(), namespace)
-
-
-def _looking(namespace: str) -> Iterator[Manifest]:
-    """Let the server see that the policies which no canary can try are bound here."""
-    bindings = [f"agentspawn-{policy}-{namespace}" for policy in ("kin", "reserved")]
-    resources = {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingadmissionpolicybindings"]}
-    rules = [{**resources, "resourceNames": bindings, "verbs": ["get"]}]
-    return grant(f"agentspawn-server-{namespace}", rules, server_account())
 
 
 def _impersonating(namespace: str) -> Iterator[Manifest]:

@@ -177,6 +177,8 @@ def test_credentials_elsewhere_come_under_kin() -> None:
     names = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
     assert names == [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["robots"]}]
     assert "excludeResourceRules" not in binding["spec"]["matchResources"]
+    (rule,) = made["ClusterRole", "", "agentspawn-orchestrators-robots"]["rules"]
+    assert (rule["resourceNames"], rule["verbs"]) == (["agentspawn-kin-robots"], ["get"])
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,11 @@ class Canary:
     What it can not try, because it is no person and no kagent, it has looked up.
     """
 
-    def __init__(self, client: Client, homes: Iterable[str]) -> None:
+    def __init__(self, client: Client, roots: Iterable[Root]) -> None:
+        listed = tuple(roots)
         self._client = client
-        self._homes = sorted(set(homes))
-        self._policies = Policies(client, self._homes)
+        self._homes = sorted({root.home for root in listed})
+        self._policies = Policies(client, listed)
 
     async def problems(self) -> Sequence[str]:
         """What keeps this world from being ready, one sentence each; never raises."""

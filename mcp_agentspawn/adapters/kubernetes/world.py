@@ -48,7 +48,7 @@ class KubernetesWorld:
         self.inventory = KubernetesInventory(client)
         self.access = KubernetesAccess(client)
         self.tokens = KubernetesTokens(client, legacy_accounts)
-        self.canary = Canary(client, (root.home for root in self.roots))
+        self.canary = Canary(client, self.roots)
         self._client = client
 
     async def whoami(self) -> str:

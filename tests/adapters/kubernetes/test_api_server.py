@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
 import pytest_asyncio
 
 from mcp_agentspawn.adapters.kubernetes.client import Client
@@ -22,8 +23,9 @@ from tests.contracts.stages import fresh, kubeconfig
 from tests.faults.cluster import HOME, REPOSITORY, Cluster, equip, token_of
 from tests.localplane.waiting import until
 
+LOOKED_AT = "ValidatingAdmissionPolicyBinding"
 ACCOUNT = Root("agents", "with-tokens", HOME)
-BINDING = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/agentspawn-lock"
+BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 
 
 @dataclass
@@ -154,22 +156,36 @@ async def test_a_schema_that_is_known_costs_one_request_and_a_small_one(cluster:
     assert wire.sent == ["GET", "GET"]
 
 
-async def test_a_world_whose_lock_was_taken_away_is_not_ready_until_it_is_back(cluster: Cluster) -> None:
+@pytest.mark.parametrize(
+    ("binding", "file", "begins"),
+    [
+        ("agentspawn-lock", "30-policy-lock.yaml", "agentspawn-lock in subagents"),
+        ("agentspawn-kin-agents", "32-policy-kin.yaml", f"{LOOKED_AT} agentspawn-kin-agents: is not there"),
+        (
+            "agentspawn-freeze-everywhere",
+            "36-policy-freeze.yaml",
+            f"{LOOKED_AT} agentspawn-freeze-everywhere: is not there",
+        ),
+    ],
+)
+async def test_a_world_whose_binding_was_taken_away_is_not_ready_until_it_is_back(
+    cluster: Cluster, binding: str, file: str, begins: str
+) -> None:
     async with connect([ACCOUNT], kubeconfig=kubeconfig(cluster)) as world:
 
         async def open_() -> bool:
-            return any(problem.startswith("agentspawn-lock in subagents") for problem in await world.problems())
+            return any(problem.startswith(begins) for problem in await world.problems())
 
         async def ready() -> bool:
             return not await world.problems()
 
         await until(ready)
-        async with cluster.admin.delete(BINDING) as response:
+        async with cluster.admin.delete(f"{BINDINGS}/{binding}") as response:
             assert response.status == 200
         try:
             await until(open_)
         finally:
-            await install(cluster.plane.admin, [REPOSITORY / "deploy" / "30-policy-lock.yaml"])
+            await install(cluster.plane.admin, [REPOSITORY / "deploy" / file])
         await until(ready)
 
 
@@ -181,6 +197,6 @@ async def test_a_namespace_without_the_lock_is_not_ready(cluster: Cluster) -> No
 
     assert ["refused by something else" in problem for problem in said] == [True] * 3 + [False] * 2
     assert [problem.split(":")[0].rpartition(" ")[2] for problem in said[3:]] == [
-        "agentspawn-kin-agents",
         "agentspawn-reserved-agents",
+        "agentspawn-freeze-everywhere-agents",
     ]
