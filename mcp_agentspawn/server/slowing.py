@@ -1,6 +1,7 @@
 """What one caller can take from the others: so many refusals a minute for each tool, so many calls at a time."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -39,15 +40,22 @@ class RefusalBuckets:
 class Turns:
     """How many calls of one caller run at a time; a caller's others wait for theirs, and nobody else's do."""
 
-    def __init__(self, at_a_time: int = CALLS_AT_A_TIME, waits_seconds: float = WAITS_SECONDS) -> None:
+    def __init__(
+        self, at_a_time: int = CALLS_AT_A_TIME, waits_seconds: float = WAITS_SECONDS, most_waiting: float = math.inf
+    ) -> None:
+        """`most_waiting` of one caller's calls wait: a bound for where a caller may be anybody."""
         self._at_a_time = at_a_time
         self._waits_seconds = waits_seconds
+        self._most = at_a_time + most_waiting
         self._running: dict[str, asyncio.Semaphore] = {}
         self._interested: dict[str, int] = {}
 
     @asynccontextmanager
     async def turn(self, who: str) -> AsyncIterator[bool]:
-        """Run the block when it is this call's turn; False when that did not come in time."""
+        """Run the block when it is this call's turn; False when that did not come in time, or too many wait for it."""
+        if self._interested.get(who, 0) >= self._most:
+            yield False
+            return
         running = self._running.setdefault(who, asyncio.Semaphore(self._at_a_time))
         self._interested[who] = self._interested.get(who, 0) + 1
         try:

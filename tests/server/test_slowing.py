@@ -125,6 +125,24 @@ async def test_whoever_has_no_call_is_not_remembered() -> None:
     assert (turns._running, turns._interested) == ({}, {})
 
 
+async def test_one_too_many_waits_not_at_all() -> None:
+    turns = Turns(1, 60, most_waiting=1)
+    async with turns.turn("a") as first:
+        waiting = asyncio.create_task(_has_its_turn(turns, "a"))
+        await asyncio.sleep(0)  # it stands in line before the next one comes
+        too_many = await _has_its_turn(turns, "a")
+        other = await _has_its_turn(turns, "b")
+        assert not waiting.done()
+
+    assert (first, too_many, other, await waiting) == (True, False, True, True)
+    assert (turns._running, turns._interested) == ({}, {})
+
+
+async def _has_its_turn(turns: Turns, who: str) -> bool:
+    async with asyncio.timeout(5), turns.turn(who) as its_turn:
+        return its_turn
+
+
 async def test_an_account_that_is_no_root_is_in_the_audit_but_can_not_fill_it() -> None:
     async with serving() as edge:
         token = edge.bench.world.tokens.issue("agents", "somebody")

@@ -8,8 +8,8 @@ import pytest
 
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.server import subagents as module
-from mcp_agentspawn.server.slowing import Turns
-from mcp_agentspawn.server.subagents import Subagents
+from mcp_agentspawn.server.slowing import WAITS_SECONDS, Turns
+from mcp_agentspawn.server.subagents import LOOKUPS_AT_A_TIME, MOST_WAITING, Subagents
 from tests.operations.trees import grove, retired, spawned, token_of, under
 from tests.server.edges import FakeTokens, a_call, message, post, serving
 
@@ -85,6 +85,23 @@ async def test_made_up_credentials_keep_nobody_waiting_whose_own_is_known(monkey
     assert await known.caller(token_of(setup, lead)) == under(lead)
     may_end.set()
     assert await asyncio.gather(*flood) == [None, None]
+
+
+async def test_of_made_up_credentials_a_bounded_number_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, may_end, begun = grove(), asyncio.Event(), asyncio.Semaphore(0)
+    known = Subagents(setup.services)
+    monkeypatch.setattr(setup.world.ledgers, "look", blocking(setup.world.ledgers.look, may_end, begun))
+    flood = [asyncio.create_task(known.caller(made_up(number))) for number in range(300)]
+    for _ in range(LOOKUPS_AT_A_TIME):
+        await begun.acquire()
+
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(WAITS_SECONDS / 2):
+            await known.caller(made_up(300))
+    may_end.set()
+    said = await asyncio.gather(*flood, return_exceptions=True)
+    assert said.count(None) == LOOKUPS_AT_A_TIME + MOST_WAITING
+    assert all(isinstance(answer, Unavailable) for answer in said if answer is not None)
 
 
 async def test_what_was_good_once_is_looked_up_again_each_time(monkeypatch: pytest.MonkeyPatch) -> None:

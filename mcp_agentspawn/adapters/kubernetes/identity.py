@@ -6,7 +6,6 @@ accounts. Tokens bound to the API server's audience are not: every pod has one.
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -18,6 +17,7 @@ from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import SELF_REVIEWS, TOKEN_REVIEWS
 from mcp_agentspawn.core.errors import Unavailable
+from mcp_agentspawn.core.familiar import Familiar
 from mcp_agentspawn.core.names import AUDIENCE
 from mcp_agentspawn.core.ports import Account
 
@@ -41,7 +41,7 @@ class KubernetesTokens:
         self._client = client
         self._legacy_accounts = frozenset(legacy_accounts)
         self._answers = Answers[bytes, Account | None](KNOWN_SECONDS, MOST_ANSWERS, clock)
-        self._familiar = OrderedDict[bytes, None]()
+        self._familiar = Familiar(MOST_FAMILIAR)
         self._lanes = {known: _Lane(REVIEWS_AT_A_TIME, MOST_WAITING) for known in (False, True)}
 
     async def caller(self, token: str) -> Account | None:
@@ -55,11 +55,7 @@ class KubernetesTokens:
         """Whoever makes tokens up keeps neither those waiting whose token was good before, nor any other request."""
         async with self._lanes[digest in self._familiar].place():
             account = await self._judge(token)
-        self._familiar.pop(digest, None)
-        if account is not None:
-            self._familiar[digest] = None
-            if len(self._familiar) > MOST_FAMILIAR:
-                self._familiar.popitem(last=False)
+        self._familiar.note(digest, good=account is not None)
         return account
 
     async def _judge(self, token: str) -> Account | None:
