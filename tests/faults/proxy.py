@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
@@ -235,8 +236,8 @@ class FaultProxy:
         )
         self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, LOOPBACK, 0)
-        await site.start()
+        self._listener = socket.create_server((LOOPBACK, 0))
+        await web.SockSite(self._runner, self._listener).start()
         self.url = f"http://{LOOPBACK}:{self._runner.addresses[0][1]}"
         return self
 
@@ -245,6 +246,9 @@ class FaultProxy:
     ) -> None:
         for fault in self._faults:
             fault.drop()
+        # asyncio loses, and never closes, a connection that is being accepted while its server closes.
+        asyncio.get_running_loop().remove_reader(self._listener)
+        await asyncio.sleep(0)
         await self._runner.cleanup()
         await self._session.close()
 
