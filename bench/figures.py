@@ -103,13 +103,8 @@ def _line(row: Row) -> str:
     )
 
 
-def save(table: Sequence[Row], **others: float) -> None:
-    """Keep the figures."""
-    document = {"rows": [asdict(row) for row in table], **others}
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def save_more(**others: float) -> None:
-    """Add figures to those that are kept."""
-    kept = json.loads(RESULTS.read_text(encoding="utf-8"))
-    RESULTS.write_text(json.dumps(kept | others, indent=1) + "\n", encoding="utf-8")
+def save(table: Sequence[Row] = (), **others: float) -> None:
+    """Keep these figures, and what was kept before of others."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    rows_now = {"rows": [asdict(row) for row in table]} if table else {}
+    RESULTS.write_text(json.dumps(kept | rows_now | others, indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import uvloop
 
 from bench.contenders import TOPIC, Bare, measured
-from bench.figures import percentile, save_more
+from bench.figures import percentile, save
 from bench.spawn import LIMITS, bare_contender
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.localplane import Binaries, ControlPlane, find_or_build
@@ -73,7 +73,7 @@ def main() -> None:
     """Measure, print, and save when asked to."""
     parser = argparse.ArgumentParser(description="Applies of one root over two replicas, against a bare POST.")
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--save", action="store_true", help="add it to bench/results.json")
+    parser.add_argument("--save", action="store_true", help="keep it in bench/results.json")
     asked = parser.parse_args()
     binaries = find_or_build()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -85,7 +85,7 @@ def main() -> None:
         f"{ratio:.2f} times a bare POST at the same concurrency (rounds {low:.2f} - {high:.2f}, aim <= {AIM})"
     )
     if asked.save:
-        save_more(hot_root_ratio=ratio, hot_root_p50_ms=p50, hot_root_p99_ms=p99)
+        save(hot_root_ratio=ratio, hot_root_p50_ms=p50, hot_root_p99_ms=p99)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def main() -> None:
     """Measure, print, and save when asked to."""
     parser = argparse.ArgumentParser(description="What a guarded spawn costs, against a bare POST of the same Agent.")
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--save", action="store_true", help="write bench/results.json")
+    parser.add_argument("--save", action="store_true", help="keep it in bench/results.json")
     parser.add_argument("--profile", type=Path, help="write a profile of this process here (it slows all down)")
     asked = parser.parse_args()
     binaries = find_or_build()

@@ -168,7 +168,10 @@ class Switchboard(Protocol):
     """The switches that people hold: freezes and resets."""
 
     async def current(self, *, fresh: bool = False) -> Switches:
-        """All switches, seen at most half a second ago, or as they are now when `fresh`."""
+        """All switches, seen at most half a second ago, or as they are now when `fresh`.
+
+        When not `fresh`, what was switched just before they were seen may be missing for some milliseconds more.
+        """
         ...
 
     async def set(self, freeze: Freeze) -> Freeze | None:
