@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from mcp_agentspawn.cli.people import Cluster
 from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Root, Subagent
 from mcp_agentspawn.core.names import DEFAULT_HOME
 
@@ -17,9 +18,14 @@ def tree(root: str, home: str = DEFAULT_HOME) -> Root:
 
 async def is_known_root(cluster: Cluster, root: str) -> bool:
     """Whether it has a proposal, a ledger, or a subagent that this person may see."""
-    if await cluster.proposals.of_root(tree(root)) or root in await cluster.ledgers.roots():
+    if await cluster.proposals.of_root(tree(root)) or await has_ledger(cluster, root):
         return True
     return bool(await _seen(cluster, tree(root)))
+
+
+async def has_ledger(cluster: Cluster, root: str) -> bool:
+    """Whether anything was ever counted for it."""
+    return await cluster.ledgers.look(root, fresh=True) != Ledger(root)
 
 
 async def is_known_namespace(cluster: Cluster, namespace: str) -> bool:

@@ -1,39 +1,15 @@
 """`agentspawn freeze`, `unfreeze`, `retire-tree` and `reset`: what people do to a root, or to all of them."""
 
-import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
 
-from mcp_agentspawn.cli import FINDINGS
-from mcp_agentspawn.cli.escaping import escaped
-from mcp_agentspawn.cli.freezing import CANARYS, freeze_one, instead_of, list_frozen, unfreeze_one
-from mcp_agentspawn.cli.knowing import tree
-from mcp_agentspawn.cli.people import (
-    FINE,
-    Cluster,
-    as_person,
-    complain,
-    kubeconfig_option,
-    namespace_name,
-    reason_option,
-    root_name,
-)
+from mcp_agentspawn.cli.freezing import CANARYS, freeze_one, list_frozen, unfreeze_one
+from mcp_agentspawn.cli.people import as_person, kubeconfig_option, namespace_name, reason_option, root_name
 from mcp_agentspawn.cli.resetting import account_uid, reset_root
-from mcp_agentspawn.cli.standing import state_of
-from mcp_agentspawn.core.decisions import counted, is_denied
-from mcp_agentspawn.core.errors import Conflict, Refused
-from mcp_agentspawn.core.model import Subagent
+from mcp_agentspawn.cli.retiring import retire_root
 from mcp_agentspawn.core.names import DEFAULT_HOME
 from mcp_agentspawn.core.switches import Freeze, freeze_name
-
-GONE_WITHIN_SECONDS = 30.0
-LOOK_EVERY_SECONDS = 0.2
-FREEZES_WITHIN_SECONDS = 1.0
-"""How long after a freeze something that was on its way may still be made."""
 
 
 @click.command(short_help="Stop every new spawn, at once.")
@@ -83,7 +59,7 @@ def retire_tree(root: str, namespace: str, keep_open: bool, reason: str, kubecon
     if not keep_open and not reason:
         raise click.UsageError("--reason is needed: the root is frozen, and others will want to know why.")
     first = None if keep_open else _switched("", root, reason, frozen=True)
-    as_person(kubeconfig, lambda cluster: _retire(cluster, root, namespace, first))
+    as_person(kubeconfig, lambda cluster: retire_root(cluster, root, namespace, first))
 
 
 @click.command(short_help="Let the counts of a root begin anew, or a new account go on.")
@@ -107,131 +83,3 @@ def _switched(namespace: str, root: str, reason: str, *, frozen: bool) -> Freeze
     if root == CANARYS:
         raise click.UsageError("That freeze shows the server that freezing works; it stays.")
     return Freeze(freeze_name(namespace, root), frozen, reason, namespace=namespace, root=root)
-
-
-@dataclass
-class _Progress:
-    """What became of a tree's subagents so far: those that were seen, those that are left, and refusals by id.
-
-    `homes` are the namespaces that were looked into; of them, `unread` says why one could not be.
-    """
-
-    homes: set[str] = field(default_factory=set)
-    unread: dict[str, str] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    left: Sequence[Subagent] = ()
-    refused: dict[str, str] = field(default_factory=dict)
-    ended: bool = False
-
-    @property
-    def over(self) -> bool:
-        """Whether there is nothing left to ask or to wait for."""
-        return all(agent.id in self.refused for agent in self.left)
-
-
-async def _retire(cluster: Cluster, root: str, only: str, first: Freeze | None) -> int:
-    if first is not None:
-        replaced = await cluster.switchboard.set(replace(first, by=await cluster.whoami()))
-        for line in [f"Frozen: {escaped(root)}", *instead_of(replaced)]:
-            click.echo(line)
-    progress = _Progress()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(GONE_WITHIN_SECONDS):
-            await _remove_everywhere(cluster, root, only, progress, FREEZES_WITHIN_SECONDS if first else 0.0)
-            progress.ended = True
-    proposed = await _proposed(cluster, root)
-    elsewhere = proposed - progress.homes
-    known = bool(progress.seen or proposed) or root in await cluster.ledgers.roots()
-    _tell(root, progress, elsewhere)
-    if progress.ended and not progress.seen:
-        _tell_of_none(root, progress, known=known, frozen=first is not None)
-    await _tell_of_open(cluster, root)
-    found = bool(progress.seen) or (known and not elsewhere)
-    return FINE if found and progress.ended and not progress.left and not progress.unread else FINDINGS
-
-
-async def _remove_everywhere(cluster: Cluster, root: str, only: str, progress: _Progress, settles_in: float) -> None:
-    """Where its subagents live may be known only once the last proposal was made."""
-    settled = asyncio.get_running_loop().time() + settles_in
-    while new := await _homes(cluster, root, only) - progress.homes:
-        progress.homes |= new
-        await _remove_all(cluster, root, progress, settled)
-
-
-async def _homes(cluster: Cluster, root: str, only: str) -> set[str]:
-    return {only} if only else {DEFAULT_HOME} | await _proposed(cluster, root)
-
-
-async def _proposed(cluster: Cluster, root: str) -> set[str]:
-    """The namespaces that proposals of this root are for."""
-    return {proposal.home for proposal in await cluster.proposals.of_root(tree(root))}
-
-
-async def _remove_all(cluster: Cluster, root: str, progress: _Progress, settled: float) -> None:
-    """Remove what there is until nothing is left; what may still be on its way is waited for."""
-    loop = asyncio.get_running_loop()
-    while True:
-        all_made = loop.time() >= settled
-        progress.left = await _standing(cluster, root, progress)
-        if all_made and progress.over:
-            return
-        for agent in progress.left:
-            progress.seen.add(agent.id)
-            if not agent.deleting and agent.id not in progress.refused:
-                await _remove(cluster, agent, progress)
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
-
-
-async def _standing(cluster: Cluster, root: str, progress: _Progress) -> Sequence[Subagent]:
-    """Its subagents in all namespaces; one that is closed to this person hides nothing of the others."""
-    found: list[Subagent] = []
-    for home in sorted(progress.homes - progress.unread.keys()):
-        try:
-            found += await cluster.agents.of_root(tree(root, home))
-        except Refused as error:
-            progress.unread[home] = f"{error.code}: {error.message}"
-    return found
-
-
-async def _remove(cluster: Cluster, agent: Subagent, progress: _Progress) -> None:
-    """One refusal never hides the others; one that became another by now is looked at again."""
-    try:
-        with suppress(Conflict):
-            await cluster.agents.expire(agent.home, agent.id, agent.uid)
-    except Refused as error:
-        progress.refused[agent.id] = f"{error.code}: {error.message}"
-
-
-def _tell(root: str, progress: _Progress, elsewhere: Iterable[str]) -> None:
-    left = {agent.id: progress.refused.get(agent.id, "it was asked to go") for agent in progress.left}
-    for id_ in sorted(progress.seen - left.keys()):
-        click.echo(f"Gone: {escaped(id_)}")
-    for id_, why in sorted(left.items()):
-        complain(f"Not gone: {id_}: {why}")
-    for home, why in sorted(progress.unread.items()):
-        complain(f"{why} So nobody looked for its subagents in {home}.")
-    for home in sorted(elsewhere):
-        complain(f"Not looked into: {home}, for which {root} has proposals, too.")
-    if not progress.ended:
-        complain(f"It was not over within {GONE_WITHIN_SECONDS:g} seconds; look again.")
-
-
-def _tell_of_none(root: str, progress: _Progress, *, known: bool, frozen: bool) -> None:
-    looked = ", ".join(sorted(progress.homes - progress.unread.keys()))
-    nowhere = f"no subagents in {looked}" if looked else "no subagents that you may see"
-    if known:
-        click.echo(escaped(f"{root} has {nowhere}."))
-    else:
-        all_the_same = " It is frozen all the same." if frozen else ""
-        complain(f"{root} is unknown: it has no proposal, no ledger and {nowhere}.{all_the_same}")
-
-
-async def _tell_of_open(cluster: Cluster, root: str) -> None:
-    """Subagents may come back from proposals that are open still."""
-    now, found = cluster.clock.now(), await cluster.proposals.of_root(tree(root))
-    decisions = await cluster.approvals.all()
-    left = [each for each in found if state_of(each, now) == "open" and not is_denied(counted(each, decisions))]
-    if left:
-        stopped = (await cluster.switchboard.current(fresh=True)).stopping(tree(root))
-        when = "can be applied once unfrozen" if stopped else "can be applied"
-        click.echo(f"Open proposals that remain: {len(left)}; they {when}.")
