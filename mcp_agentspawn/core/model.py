@@ -26,6 +26,12 @@ class Root:
     home: str
 
     @classmethod
+    def named(cls, name: str, home: str) -> "Root":
+        """The root that people write as `namespace/account`."""
+        namespace, _, account = name.partition("/")
+        return cls(namespace, account, home)
+
+    @classmethod
     def of_virtual_user(cls, user: str, home: str) -> "Root | None":
         """The root that writes as this Kubernetes user; `None` when it is no root's."""
         found = VIRTUAL_USER.match(user)

@@ -136,6 +136,8 @@ def test_what_is_given_holds_when_the_step_is_judged(
     [
         ({}, "pending_approval: approval.waiting, risk high"),
         ({"approvals": ["alice", "alice-too"]}, "allowed, risk high"),
+        ({"approvals": ["alice", "alice"]}, "pending_approval: approval.waiting, risk high"),
+        ({"approvals": ["alice", "bob"], "denials": ["bob", "bob"]}, "denied: approval.denied, risk high"),
         ({"approvals": ["alice"]}, "pending_approval: approval.waiting, risk high"),
         ({"approvals": ["alice", "bob"], "denials": ["carol"]}, "denied: approval.denied, risk high"),
         ({"approvals": ["alice", "bob"], "minutes_later": 59}, "allowed, risk high"),

@@ -8,6 +8,10 @@ def test_a_root_has_one_name_for_each_place() -> None:
     assert (ROOT.virtual_user, ROOT.label) == ("agentspawn:agents:orchestrator", "agents.orchestrator")
 
 
+def test_a_root_is_found_again_by_its_name() -> None:
+    assert Root.named(ROOT.name, ROOT.home) == ROOT
+
+
 def test_a_long_root_is_found_by_a_label_that_fits() -> None:
     labels = {Root("agents", "a" * 200 + suffix, "subagents").label for suffix in ("b", "c")}
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.app import in_memory
@@ -51,10 +52,9 @@ class Stage:
     """A world of its own for one case, with everything there that the templates name."""
 
     def __init__(self, rules: Rules, case: Case) -> None:
-        namespace, _, account = case.caller.partition("/")
         self.case = case
         self.clock = StageClock()
-        self.root = Root(namespace, account, DEFAULT_HOME)
+        self.root = Root.named(case.caller, DEFAULT_HOME)
         self.world, self.services = in_memory(rules, self.root, self.clock)
 
     async def play(self) -> Said:
@@ -92,12 +92,11 @@ class Stage:
         """Have the people decide who are given."""
         stored = await self.world.proposals.get(made.proposal)
         uid = stored.uid if stored else ""
-        for person in given.approvals:
-            name = f"{made.proposal}.approved-by-{person}"
-            await self.world.approvals.create(Approval(name, made.proposal, uid, made.digest, "approve", person))
-        for person in given.denials:
-            name = f"{made.proposal}.denied-by-{person}"
-            await self.world.approvals.create(Approval(name, made.proposal, uid, made.digest, "deny", person))
+        said: list[tuple[Literal["approve", "deny"], str]] = [("approve", person) for person in given.approvals]
+        said += [("deny", person) for person in given.denials]
+        for number, (decision, person) in enumerate(said):  # one person may say the same twice, and counts once
+            name = f"{made.proposal}.{number}"
+            await self.world.approvals.create(Approval(name, made.proposal, uid, made.digest, decision, person))
 
     async def _arrange(self, caller: Caller) -> None:
         """Make it so that the rest of what is given holds now."""
