@@ -107,15 +107,21 @@ def _list_of(pattern: re.Pattern[str], what: str) -> Callable[[str], tuple[str, 
     return lambda text: tuple(map(_matching(pattern, what), _words(text)))
 
 
+def root_of(word: str) -> Root:
+    """The root that this word names: `namespace/account`, or `namespace/account@home`. Raises ValueError."""
+    match = ROOT.match(word)
+    if match is None:
+        raise ValueError(f"{word!r} is not namespace/account or namespace/account@home")
+    root = Root(match["namespace"], match["account"], match["home"] or DEFAULT_HOME)
+    if not may_be_home(root.home, root.namespace):
+        raise ValueError(f"{root.name}: subagents can not live in {root.home}, they need a namespace of their own")
+    return root
+
+
 def _roots(text: str) -> tuple[Root, ...]:
     roots: dict[str, Root] = {}
     for word in _words(text):
-        match = ROOT.match(word)
-        if match is None:
-            raise ValueError(f"{word!r} is not namespace/account or namespace/account@home")
-        root = Root(match["namespace"], match["account"], match["home"] or DEFAULT_HOME)
-        if not may_be_home(root.home, root.namespace):
-            raise ValueError(f"{root.name}: subagents can not live in {root.home}, they need a namespace of their own")
+        root = root_of(word)
         if root.name in roots:
             raise ValueError(f"{root.name} is named twice")
         roots[root.name] = root

@@ -8,7 +8,7 @@ import pytest
 
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.settings import Settings, load
+from mcp_agentspawn.settings import Settings, load, root_of
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,12 @@ def test_a_wrong_value_is_named_by_its_variable(name: str, value: str) -> None:
     (problem,) = problems(**{name: value})
 
     assert problem.startswith(f"AGENTSPAWN_{name.upper()}: ")
+
+
+@pytest.mark.parametrize("home", ["agents", "kube-system", "agentspawn-system"])
+def test_a_home_that_can_not_be_one_is_named_and_not_the_way_it_was_written(home: str) -> None:
+    with pytest.raises(ValueError, match=f"live in {home}"):
+        root_of(f"agents/orchestrator@{home}")
 
 
 def test_all_problems_are_listed_at_once() -> None:

@@ -13,20 +13,18 @@ from mcp_agentspawn.app import in_memory, looking
 from mcp_agentspawn.cli import FINDINGS, UNAVAILABLE
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.explaining import Document, document, lines
-from mcp_agentspawn.cli.people import FINE, complain
+from mcp_agentspawn.cli.people import FINE, complain, kubeconfig_option
 from mcp_agentspawn.cli.rule_folders import folder_options, read_rules
 from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.model import Caller, Root
-from mcp_agentspawn.core.names import DEFAULT_HOME, may_be_home
 from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.operations.explain import Explained, explain_proposal, explain_request
 from mcp_agentspawn.operations.services import Rules
-from mcp_agentspawn.settings import ROOT
+from mcp_agentspawn.settings import root_of
 
 REQUEST = ("template", "purpose", "parameters", "tools", "model", "lifetime_minutes", "parent")
 EXITS = {"allowed": FINE, "unanswered": UNAVAILABLE}
 FIND = "List all ids with: agentspawn proposals --all"
-FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
 class RootAndHome(click.ParamType[Root]):
@@ -36,11 +34,10 @@ class RootAndHome(click.ParamType[Root]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Root:
         """Take it if it can be a root's."""
-        match = ROOT.match(str(value))
-        home = (match["home"] or DEFAULT_HOME) if match else ""
-        if match is None or not may_be_home(home, match["namespace"]):
-            self.fail(f"{value!r} is not namespace/account or namespace/account@home", param, ctx)
-        return Root(match["namespace"], match["account"], home)
+        try:
+            return root_of(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Assignment(click.ParamType[tuple[str, str]]):
@@ -69,7 +66,7 @@ class Assignment(click.ParamType[tuple[str, str]]):
 @click.option("--memory", is_flag=True, help="Ask no cluster: all that the templates name is there, and nothing else.")
 @click.option("--manifest", is_flag=True, help="Print what was rendered, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-@click.option("--kubeconfig", type=FILE, help="The cluster, and who you are there; without it, the current one.")
+@kubeconfig_option
 @folder_options
 def explain(proposal: str, root: Root, policies: Path, templates: Path, **options: Any) -> None:
     """Ask all guards about a stored PROPOSAL or about a request, and print each verdict with the policy line behind it.
@@ -109,12 +106,12 @@ async def _explained(proposal: str, root: Root, rules: Rules, options: dict[str,
     if options["memory"]:
         return await explain_request(in_memory(rules, root)[1], Caller(root), _ask(options))
     async with looking(rules, root, options["kubeconfig"]) as (world, services):
+        if options["parent"]:
+            return await explain_request(services, Caller(root, options["parent"]), _ask(options))
         account = await _account(world, root)
-        if not proposal:
-            parent = options["parent"]
-            caller = Caller(root, parent) if parent else Caller(root, account=account)
-            return await explain_request(services, caller, _ask(options))
-        return await explain_proposal(services, root, proposal, account)
+        if proposal:
+            return await explain_proposal(services, root, proposal, account)
+        return await explain_request(services, Caller(root, account=account), _ask(options))
 
 
 async def _account(world: KubernetesWorld, root: Root) -> str:

@@ -21,6 +21,7 @@ from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.operations.answers import Proposed
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.services import Rules, Services
+from mcp_agentspawn.settings import root_of
 from tests.builders import CALLER, RESEARCHER, ROOT, FixedClock, ask, guard_names
 from tests.guards.cases import ledger
 from tests.operations.doubles import failing
@@ -238,6 +239,22 @@ def test_every_policy_that_matches_is_named(folder: Path, second: str) -> None:
 )
 def test_what_can_not_be_asked_is_a_usage_error(cluster: Cluster, arguments: tuple[str, ...]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("home", ["kube-system", "agents", "x.y"])
+def test_a_root_that_can_not_be_is_told_the_reason_that_the_server_gives(cluster: Cluster, home: str) -> None:
+    word = f"agents/orchestrator@{home}"
+    with pytest.raises(ValueError, match="orchestrator") as refused:
+        root_of(word)
+
+    assert str(refused.value) in " ".join(run(*REQUEST, "--root", word).output.split())
+
+
+def test_who_asks_as_a_subagent_needs_no_service_account(cluster: Cluster) -> None:
+    cluster.account = Unavailable("No answer")
+
+    assert run(*REQUEST).exit_code == 3
+    assert run(*REQUEST, "--as-child-of", "sub-none").exit_code == 1
 
 
 FORBIDDEN = Refused("forbidden.rbac", "You may not look.")
