@@ -16,8 +16,7 @@ KIND = KagentAgent()
 
 def caller_of(proposal: Proposal) -> Caller:
     """Who asked."""
-    namespace, _, account = proposal.root.partition("/")
-    return Caller(Root(namespace, account, proposal.home), proposal.parent)
+    return Caller(Root.named(proposal.root, proposal.home), proposal.parent)
 
 
 def disagreement(proposal: Proposal, template: Template | None) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from mcp_agentspawn.adapters.files import Folder, Problem, examine
 from mcp_agentspawn.cli import FINDINGS
-from mcp_agentspawn.cli.rule_folders import line_of
+from mcp_agentspawn.cli.rule_folders import folder_options, line_of
 from mcp_agentspawn.core.errors import AgentSpawnError
 from mcp_agentspawn.core.model import Caller, Request, Root
 from mcp_agentspawn.core.parameters import example
@@ -60,12 +60,8 @@ def _unrendered(templates: Folder[Template], sample: RenderSample) -> Iterator[P
             yield templates.problem(name, ("agent",), f"can not be rendered with example values: {error}")
 
 
-FOLDER = click.Path(path_type=Path)
-
-
 @click.command(short_help="Name every mistake in templates and policies.")
-@click.option("--policies", type=FOLDER, default=Path("policies"), show_default=True, help="The folder of policies.")
-@click.option("--templates", type=FOLDER, default=Path("templates"), show_default=True, help="The folder of templates.")
+@folder_options
 def check(policies: Path, templates: Path) -> None:
     """Parse, lint and render all templates and policies; name every mistake as file:line: key: message.
 

@@ -131,12 +131,12 @@ async def _show(cluster: Cluster, id_: str, rules: Rules, folders: tuple[str, st
             complain(f"DO NOT APPROVE {id_}: {above.id} above it is not what it should be: {problem}.")
             return FINDINGS
     policy = rules.policy_for(caller_of(proposal).root)
-    now = cluster.clock.now()
-    denials = denials_before(proposal, await cluster.proposals.all(), await cluster.approvals.all(), now)
+    now, approvals = cluster.clock.now(), await cluster.approvals.all()
+    denials = denials_before(proposal, await cluster.proposals.all(), approvals, now)
     shown = Shown(
         proposal=proposal,
         ancestors=ancestors,
-        decisions=await cluster.approvals.of(id_),
+        decisions=[approval for approval in approvals if approval.proposal == id_],
         template=_rendered_one(proposal, rules.templates),
         policy=policy if policy and policy.hash == proposal.rests_on.policy else None,
         now=now,

@@ -54,14 +54,13 @@ def _guard(one: Finding | Unanswered | Unasked, policies: Folder[Policy], names:
     word = "allow" if isinstance(verdict, Allow) else "deny" if isinstance(verdict, Deny) else "hold"
     codes = [reason.code for reason in reasons] or [one.guard]
     found = [line_behind(policies, names[0], code) for code in codes] if len(names) == 1 else []
-    lines = list(dict.fromkeys(str(line) for line in found if line))
     behind = {str(line): _line(line) for line in found if line}
     return {
         "guard": one.guard,
         "verdict": word,
         "reasons": [_reason(reason) for reason in reasons],
         "detail": one.detail,
-        "policy": [behind[line] for line in lines],
+        "policy": list(behind.values()),
     }
 
 

@@ -12,8 +12,7 @@ from mcp_agentspawn.core.names import DEFAULT_HOME
 
 def tree(root: str, home: str = DEFAULT_HOME) -> Root:
     """The root of this name, `namespace/account`, with its subagents in `home`."""
-    namespace, _, account = root.partition("/")
-    return Root(namespace, account, home)
+    return Root.named(root, home)
 
 
 async def is_known_root(cluster: Cluster, root: str) -> bool:

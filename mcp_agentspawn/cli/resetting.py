@@ -38,9 +38,8 @@ async def reset_root(cluster: Cluster, root: str, account: str, reason: str, *, 
     elif account:
         await _compare(cluster, root, account)
     me = await cluster.whoami()
-    stored = await cluster.switchboard.reset(
-        Reset(f"{root.replace('/', '.')}.{random_suffix()}", root, counts, account, reason, me)
-    )
+    name = f"{tree(root).key}.{random_suffix()}"
+    stored = await cluster.switchboard.reset(Reset(name, root, counts, account, reason, me))
     said = ["its counts begin anew"] * counts + [f"account {account} may go on with its tree"] * bool(account)
     click.echo(escaped(f"{root}: {', and '.join(said)} ({stored.name}, as {me})."))
     return FINE

@@ -112,8 +112,7 @@ class Office:
         `by` is the template that its manifest and grant are made by: any, whatever it says.
         """
         said, template = replace(proposal, **changes), by or self.bench.rules.templates["researcher"]
-        namespace, _, account = said.root.partition("/")
-        caller = Caller(Root(namespace, account, said.home), said.parent)
+        caller = Caller(Root.named(said.root, said.home), said.parent)
         request = request_digest(caller, said.request, said.template_hash)
         manifest = canonical(KagentAgent().manifest(render(said.id, caller, said.request, template, request)))
         grant = grant_of(said.request, template)

@@ -227,6 +227,7 @@ def test_a_decision_that_does_not_count_is_nobodys() -> None:
         replace(good, name="2", digest="sha256:0"),
         replace(good, name="3", decider="system:serviceaccount:agents:orchestrator"),
         replace(good, name="4", decider="agentspawn:agents:orchestrator"),
+        replace(good, name="5", proposal="sub-another"),
     ):
         _store(at_work, bad)
     at_work.bench.clock.time = proposal.expires_at + timedelta(seconds=1)
@@ -236,6 +237,15 @@ def test_a_decision_that_does_not_count_is_nobodys() -> None:
 
     assert "0 of 1 approvals" in shown
     assert shown.count("DOES NOT COUNT") == 5
+
+
+def test_decisions_are_listed_once_to_show_a_proposal(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work = office(**MEDIUM)
+    proposal = at_work.propose()
+    at_work.run("approve", proposal.id)
+    monkeypatch.setattr(at_work.world.approvals, "of", None)
+
+    assert "1 of 1 approvals" in at_work.run("show", proposal.id).output
 
 
 def _store(at_work: Office, approval: Approval) -> None:

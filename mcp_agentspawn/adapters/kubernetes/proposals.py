@@ -74,8 +74,7 @@ class KubernetesProposals:
 
 def object_of(proposal: Proposal) -> dict[str, Any]:
     """Write a new proposal as an object."""
-    namespace, _, account = proposal.root.partition("/")
-    label = Root(namespace, account, proposal.home).label
+    label = Root.named(proposal.root, proposal.home).label
     return PROPOSALS.object({**_named(proposal.id), "labels": {TREE: label}}, spec=_spec(proposal))
 
 
