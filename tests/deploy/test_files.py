@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn import settings
-from tests.deploy.cluster import HOME, SYSTEM, Manifest
+from tests.deploy.cluster import SYSTEM, Manifest
 from tests.deploy.objects import named, with_changes
 from tests.deploy.world import DEPLOY, Everybody, manifests_of
 
@@ -100,41 +100,6 @@ def test_freezes_come_after_their_kind_and_before_the_policy_that_asks_for_them(
     freezes = [index for index, (what, _) in enumerate(order) if what == "SpawnFreeze"]
     assert [order[index][1] for index in freezes] == ["everywhere", "root.agentspawn-system.canary"]
     assert kind < min(freezes) <= max(freezes) < policy
-
-
-NEEDED: dict[tuple[str, str], dict[str, set[str]]] = {
-    ("agentspawn", SYSTEM): {
-        "subagentproposals": {"get", "list", "create", "delete"},
-        "subagentproposals/status": {"update"},
-        "spawnledgers": {"get", "list", "create", "update"},
-        "subagentapprovals": {"list", "delete"},
-        "spawnresets": {"list", "delete"},
-        "spawnfreezes": {"list"},
-    },
-    ("agentspawn-server", HOME): {
-        "agents": {"get", "list", "delete"},
-        "modelconfigs": {"list"},
-        "remotemcpservers": {"list"},
-        "secrets": {"create", "delete"},
-    },
-    ("agentspawn-server", ""): {
-        "tokenreviews": {"create"},
-        "subjectaccessreviews": {"create"},
-        "customresourcedefinitions": {"get"},
-        "validatingadmissionpolicies": {"get"},
-        "validatingadmissionpolicybindings": {"get"},
-    },
-}
-
-
-@pytest.mark.parametrize("role", NEEDED, ids=str)
-def test_the_server_is_granted_what_it_needs_and_nothing_else(role: tuple[str, str]) -> None:
-    granted: dict[str, set[str]] = {}
-    for rule in _roles()[role]["rules"]:
-        for resource in rule["resources"]:
-            granted.setdefault(resource, set()).update(rule["verbs"])
-
-    assert granted == NEEDED[role]
 
 
 def _roles() -> dict[tuple[str, str], Manifest]:
