@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from click.testing import CliRunner, Result
 
@@ -14,18 +15,20 @@ from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.cli import COMMANDS, main
 from mcp_agentspawn.core.digest import canonical, proposal_digest, request_digest
-from mcp_agentspawn.core.errors import AgentSpawnError
+from mcp_agentspawn.core.errors import AgentSpawnError, Unavailable
 from mcp_agentspawn.core.model import Approval, Caller, Proposal, Root
 from mcp_agentspawn.core.ports import Agents, Approvals, Clock, Ledgers, Proposals, Switchboard
 from mcp_agentspawn.core.render import grant_of, render
+from mcp_agentspawn.core.switches import Freeze, Switches
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
-from tests.builders import CALLER, RESEARCHER, Bench, ask, bench
+from tests.builders import CALLER, RESEARCHER, ROOT, Bench, ask, bench
 
 MEDIUM: Mapping[str, Any] = {"approval": {"at_least": "medium"}}
 HIGH: Mapping[str, Any] = {"approval": {"at_least": "high"}}
+ELSEWHERE = Root("agents", "orchestrator", "team-b-subagents")
 
 
 @dataclass
@@ -136,3 +139,30 @@ def rules_in(folder: Path, template: Mapping[str, Any] = RESEARCHER, **sections:
         file.parent.mkdir(exist_ok=True)
         file.write_text(yaml.safe_dump(document), encoding="utf-8")
     return ["--templates", str(folder / "templates"), "--policies", str(folder / "policies")]
+
+
+def switches(at_work: Office) -> Switches:
+    """What people have switched."""
+    return asyncio.run(at_work.world.switchboard.current())
+
+
+def stopping_root(at_work: Office, root: Root = ROOT) -> Freeze | None:
+    """The freeze that stops it."""
+    return switches(at_work).stopping(root)
+
+
+def left(at_work: Office, root: Root = ROOT) -> list[str]:
+    """The ids of its subagents that stand."""
+    return [agent.id for agent in asyncio.run(at_work.world.agents.of_root(root))]
+
+
+def without_a_listing(monkeypatch: pytest.MonkeyPatch, at_work: Office, looks: int = 0) -> None:
+    """The switches can be listed so many times, and no more."""
+    rest, listed = iter(range(looks)), at_work.world.switchboard.current
+
+    async def current(*, fresh: bool = False) -> Switches:
+        if next(rest, None) is None:
+            raise Unavailable("The switches can not be read: no answer")
+        return await listed(fresh=fresh)
+
+    monkeypatch.setattr(at_work.world.switchboard, "current", current)
