@@ -158,7 +158,6 @@ async def _release(services: Services, seen: Seen, action: Action, head: Head) -
 
 def _place(services: Services, seen: Seen, id_: str) -> tuple[Root, int]:
     """Whose place it is and where its agent lived, and the depth that it had at most."""
-    namespace, _, account = seen.ledger.root.partition("/")
     agent, proposal, live = seen.agents.get(id_), seen.proposals.get(id_), seen.ledger.live.get(id_)
     configured = next((root.home for root in services.roots if root.name == seen.ledger.root), DEFAULT_HOME)
     home = agent.home if agent else proposal.home if proposal else configured
@@ -167,7 +166,7 @@ def _place(services: Services, seen: Seen, id_: str) -> tuple[Root, int]:
         proposal.grant.depth if proposal else 0,
         len(live.credentials) if live else 0,
     )
-    return Root(namespace, account, home), max(depths)
+    return Root.named(seen.ledger.root, home), max(depths)
 
 
 def _root_of(agent: Subagent) -> str:
