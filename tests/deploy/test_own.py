@@ -126,7 +126,7 @@ async def test_what_a_proposal_became_is_no_change_of_it(everyone: Everybody) ->
 
     for phase in ("creating", "starting", "ready", "quarantined", "retiring", "retired"):
         current = (await everyone.server.get(stored)).body
-        answer = await everyone.server.replace(current | {"status": {"phase": phase}}, "status")
+        answer = await everyone.server.replace({**current, "status": {"phase": phase}}, "status")
         assert answer.body["status"]["phase"] == phase
 
 
