@@ -26,7 +26,7 @@ lint: $(ENVIRONMENT) ## Format, lint and types
 	@$(BIN)/mypy --no-error-summary
 
 soak: setup clients ## The tests with their full counts
-	@SOAK=1 $(BIN)/pytest
+	@SOAK=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn

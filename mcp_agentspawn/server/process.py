@@ -14,6 +14,8 @@ from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.server.health import Health
 
 GRACE_SECONDS = 15
+IDLE_SECONDS = 120
+"""Longer than clients keep a connection (Go 90 s, aiohttp 15 s): one that we close just when it is used breaks a call."""
 START_POLL_SECONDS = 0.01
 BACKLOG = 2048
 
@@ -71,6 +73,7 @@ async def served(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=IDLE_SECONDS,
     )
     server = DrainingServer(config, health, drain_seconds)
     serving = Serving(server, health, asyncio.create_task(server.serve(sockets=[listener])))

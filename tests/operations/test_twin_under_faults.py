@@ -15,6 +15,7 @@ from hashlib import sha256
 from itertools import count
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -46,6 +47,7 @@ MOST_CALLS = 24
 MOST_CHANGES = 5
 SOAK = bool(os.environ.get("SOAK"))
 EXAMPLES, STEPS = (3_000, 20) if SOAK else (100, 12)
+pytestmark = pytest.mark.timeout(3600 if SOAK else 120)
 WAITS = (timedelta(seconds=30), PROPOSAL_LIFETIME, timedelta(hours=25))
 
 servers = st.sampled_from([0, 1])

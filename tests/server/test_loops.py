@@ -22,7 +22,7 @@ async def test_a_pass_that_fails_is_logged_without_its_text_and_the_next_one_com
         async with running([Loop("mend", 0.01, work)]):
             await until(lambda: len(passes) >= 3)
 
-    assert {(entry["loop"], entry["error"]) for entry in logs} == {("mend", "ValueError")}
+    assert {entry["error"] for entry in logs if entry.get("loop") == "mend"} == {"ValueError"}
     assert "sk-canary" not in str(logs)
 
 
