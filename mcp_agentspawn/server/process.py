@@ -15,7 +15,7 @@ from mcp_agentspawn.server.health import Health
 
 GRACE_SECONDS = 15
 IDLE_SECONDS = 120
-"""Longer than clients keep a connection (Go 90 s, aiohttp 15 s): one that we close just when it is used breaks a call."""
+"""Longer than clients keep a connection (Go 90 s, aiohttp 15 s): closing one just as it is used breaks a call."""
 START_POLL_SECONDS = 0.01
 BACKLOG = 2048
 
