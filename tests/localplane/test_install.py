@@ -7,8 +7,10 @@ import pytest_asyncio
 import yaml
 
 from mcp_agentspawn.localplane import Connection, ControlPlane, InstallFailed, install
+from tests.localplane.waiting import until
 
 GROUP = "install.agentspawn.test"
+KIND = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{GROUP}"
 WIDGETS = f"/apis/{GROUP}/v1/namespaces/default/widgets"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -50,12 +52,15 @@ async def get(connection: Connection, path: str) -> Any:
 @pytest_asyncio.fixture
 async def cluster(control_plane: ControlPlane) -> AsyncIterator[Connection]:
     yield control_plane.admin
-    paths = [f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.{GROUP}"]
-    paths += [f"{CONFIG_MAPS}/{name}" for name in ("first", "second")]
     async with control_plane.admin.session() as session:
-        for path in paths:
+        for path in (KIND, *(f"{CONFIG_MAPS}/{name}" for name in ("first", "second"))):
             async with session.delete(path):
                 pass
+    await until(lambda: is_gone(control_plane.admin, KIND))
+
+
+async def is_gone(connection: Connection, path: str) -> bool:
+    return bool((await get(connection, path)).get("code") == 404)
 
 
 async def test_a_new_kind_and_its_objects_are_applied_from_one_file(cluster: Connection, tmp_path: Path) -> None:
