@@ -35,6 +35,26 @@ def test_a_request_is_found_while_it_is_open_and_while_it_lives() -> None:
     assert reserved().released("sub-a").find("sha256:request") == ""
 
 
+def test_what_has_ended_is_passed_over_and_what_came_after_it_is_found() -> None:
+    again = reserved().opened("sha256:request", replace(OPEN, proposal="sub-b"), CHANGE)
+
+    assert again.find("sha256:request", {"sub-b"}) == "sub-a"
+    assert again.find("sha256:request", {"sub-a"}) == "sub-b"
+    assert again.find("sha256:request", {"sub-a", "sub-b"}) == ""
+
+
+def test_an_open_proposal_can_be_kept_for_longer() -> None:
+    until = NOON + timedelta(minutes=29)
+    other = opened().opened("sha256:other", OPEN, CHANGE)
+
+    assert other.renewed("sha256:request", until).open == {
+        "sha256:request": replace(OPEN, until=until),
+        "sha256:other": OPEN,
+    }
+    assert other.renewed("sha256:request", until).changes == other.changes
+    assert EMPTY.renewed("sha256:request", until) is EMPTY
+
+
 def test_reserving_moves_a_proposal_from_open_to_live_and_used() -> None:
     ledger = reserved()
 

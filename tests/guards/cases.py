@@ -69,6 +69,7 @@ class FixedFacts:
     switched: Switches = field(default_factory=lambda: Switches((Freeze(EVERYWHERE, frozen=False),)))
     above: tuple[Ancestor, ...] = ()
     decided: tuple[Approval, ...] = ()
+    asked_freshly: list[bool] = field(default_factory=list)
 
     async def may_use(self, caller: Caller, template: str) -> bool:
         return self.granted and bool(caller and template)
@@ -97,6 +98,7 @@ class FixedFacts:
         return self.above if caller.agent else ()
 
     async def approvals(self, proposal: str, *, fresh: bool = True) -> tuple[Approval, ...]:
+        self.asked_freshly.append(fresh)
         return tuple(approval for approval in self.decided if approval.proposal == proposal)
 
 

@@ -56,6 +56,14 @@ async def test_a_denial_is_heard_although_nobody_was_asked() -> None:
     assert codes(await judge(case("low"), yes(decision="deny"))) == ["approval.denied"]
 
 
+@pytest.mark.parametrize(("risk", "fresh"), [("low", False), ("medium", True), ("high", True)])
+async def test_where_people_are_asked_only_what_they_said_by_now_counts(risk: Risk, fresh: bool) -> None:
+    facts = FixedFacts()
+    await ApprovalGuard().check(case(risk), facts)
+
+    assert facts.asked_freshly == [fresh]
+
+
 @pytest.mark.parametrize(("risk", "people"), [("medium", 1), ("high", 2)])
 async def test_risk_asks_so_many_different_people(risk: Risk, people: int) -> None:
     deciders = [yes(name) for name in ("alice", "bob")]
