@@ -92,8 +92,12 @@ async def _list(cluster: Cluster, *, everything: bool) -> int:
         _print_denials(denials_before(proposal, stored, approvals, now))
     if not found:
         click.echo("There are no proposals." if everything else "No proposal waits for people.")
-    _print_others(sum(state_of(each, now) == "open" for each in stored if each not in found))
+    _print_others(_open(stored, now) - _open(found, now))
     return FINE
+
+
+def _open(proposals: Sequence[Proposal], now: datetime) -> int:
+    return sum(state_of(each, now) == "open" for each in proposals)
 
 
 def _print_others(count: int) -> None:

@@ -11,7 +11,7 @@ from mcp_agentspawn.cli.knowing import is_known_namespace, is_known_root
 from mcp_agentspawn.cli.people import FINE, Cluster, complain
 from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.names import CANARY, SYSTEM_NAMESPACE
-from mcp_agentspawn.core.switches import EVERYWHERE, Freeze
+from mcp_agentspawn.core.switches import EVERYWHERE, Freeze, widest_first
 
 CANARYS = f"{SYSTEM_NAMESPACE}/{CANARY}"
 
@@ -71,8 +71,7 @@ async def _say_the_rest(cluster: Cluster, switched: Freeze) -> None:
 
 async def _frozen(cluster: Cluster) -> Sequence[Freeze]:
     freezes = (await cluster.switchboard.current(fresh=True)).freezes
-    told = [freeze for freeze in freezes if freeze.frozen and freeze.root != CANARYS]
-    return sorted(told, key=lambda freeze: (bool(freeze.root), bool(freeze.namespace), freeze.name))
+    return widest_first(freeze for freeze in freezes if freeze.frozen and freeze.root != CANARYS)
 
 
 def _say_all(freezes: Iterable[Freeze], head: str) -> None:

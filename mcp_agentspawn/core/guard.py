@@ -138,7 +138,7 @@ async def _answer(guard: str, question: Question) -> Finding:
             return Finding(guard, await question())
     except Exception as error:  # noqa: BLE001 - whatever went wrong, a guard without an answer refuses
         reason = Reason(f"{guard}.unanswered", "This rule could not be checked, so it refuses. Try again later.")
-        return Finding(guard, Deny((reason,)), detail=f"{type(error).__name__}: {error}"[:300])
+        return Finding(guard, Deny((reason,)), f"{type(error).__name__}: {error}"[:300], error)
 
 
 def verdict_of(reasons: list[Reason]) -> Verdict:

@@ -1,6 +1,6 @@
 """What people have switched: where spawning is frozen, and whose counts begin anew. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,7 +52,7 @@ class Switches:
     def stopping(self, root: Root) -> Freeze | None:
         """A freeze that stops this root, the widest first; `None` when there is none."""
         stopping = [freeze for freeze in self.freezes if freeze.stops(root)]
-        return min(stopping, key=lambda freeze: (bool(freeze.root), bool(freeze.namespace), freeze.name), default=None)
+        return next(iter(widest_first(stopping)), None)
 
     @property
     def whole(self) -> bool:
@@ -67,6 +67,11 @@ class Switches:
     def accepts(self, root: str, account: str) -> bool:
         """Whether a person said that the service account of this uid may go on with the tree."""
         return bool(account) and any(reset.root == root and reset.account == account for reset in self.resets)
+
+
+def widest_first(freezes: Iterable[Freeze]) -> Sequence[Freeze]:
+    """Those of everything, then of namespaces, then of roots."""
+    return sorted(freezes, key=lambda freeze: (bool(freeze.root), bool(freeze.namespace), freeze.name))
 
 
 def freeze_name(namespace: str = "", root: str = "") -> str:

@@ -1,6 +1,6 @@
 """What one guard says (a verdict) and what the whole chain says (a decision)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal["allowed", "pending_approval", "denied", "stale", "unavailable"]
@@ -39,11 +39,15 @@ Verdict = Allow | Deny | Hold
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One guard's verdict; `detail` is for the audit only and never for the caller."""
+    """One guard's verdict; `detail` is for the audit only and never for the caller.
+
+    `error` is what kept the guard from an answer, so that it refused; `None` when it answered.
+    """
 
     guard: str
     verdict: Verdict
     detail: str = ""
+    error: Exception | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

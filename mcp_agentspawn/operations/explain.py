@@ -8,11 +8,11 @@ from typing import Literal
 from mcp_agentspawn.core.digest import proposal_digest, request_digest
 from mcp_agentspawn.core.errors import AgentSpawnError, Refused, Upstream
 from mcp_agentspawn.core.facts import Facts
-from mcp_agentspawn.core.guard import Asked, Guard, Question, Rendered, Step, decide, verdict_of
+from mcp_agentspawn.core.guard import Asked, Guard, Rendered, Step, decide, verdict_of
 from mcp_agentspawn.core.model import Caller, Manifest, Root
 from mcp_agentspawn.core.render import proposal_id
 from mcp_agentspawn.core.request import Ask, resolve
-from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Outcome, Reason, Verdict
+from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, as_stored, changed_since
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, standing
@@ -188,10 +188,8 @@ async def _heard(
     questions = dict(policy.before_rendering(asked, facts, step))
     if isinstance(rendered, Rendered):
         questions |= policy.once_rendered(rendered, facts, step, reserved=held)
-    errors: dict[str, Exception] = {}
-    noted = {guard: _noting(guard, question, errors) for guard, question in questions.items()}
-    findings = (await decide(noted, everyone=True)).findings
-    found = {finding.guard: _answered(finding, errors) for finding in findings}
+    findings = (await decide(questions, everyone=True)).findings
+    found = {finding.guard: _answered(finding) for finding in findings}
     why = rendered if isinstance(rendered, str) else HELD
     here = policy.guards(step)
     return tuple(
@@ -200,26 +198,12 @@ async def _heard(
     )
 
 
-def _noting(guard: str, question: Question, errors: dict[str, Exception]) -> Question:
-    """The same question, with a note of what went wrong."""
-
-    async def noted() -> Verdict:
-        try:
-            return await question()
-        except Exception as error:
-            errors[guard] = error
-            raise
-
-    return noted
-
-
-def _answered(finding: Finding, errors: dict[str, Exception]) -> Finding | Unanswered:
+def _answered(finding: Finding) -> Finding | Unanswered:
     """What the guard said; a denial for want of an answer is none."""
-    verdict = finding.verdict
-    if not isinstance(verdict, Deny) or verdict.reasons[0].code != f"{finding.guard}.unanswered":
-        return finding
-    error = errors.get(finding.guard)
+    error = finding.error
     if error is None:
+        return finding
+    if isinstance(error, TimeoutError):
         return Unanswered(finding.guard, "unavailable", IN_TIME)
     detail = str(error)[:MOST_DETAIL] if isinstance(error, Upstream) else finding.detail
     return Unanswered(finding.guard, _cause(error), detail)

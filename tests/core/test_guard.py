@@ -50,6 +50,7 @@ async def test_a_guard_that_fails_refuses_and_keeps_the_detail_from_the_caller()
     assert [reason.code for reason in decision.reasons] == ["access.unanswered"]
     assert "secret detail" not in decision.reasons[0].message
     assert "secret detail" in decision.findings[0].detail
+    assert isinstance(decision.findings[0].error, OSError)
 
 
 async def test_a_guard_that_takes_too_long_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,6 @@ from mcp_agentspawn.core.names import SYSTEM_NAMESPACE
 T = TypeVar("T")
 
 KNOWN_SECONDS = 2.0
-MOST_KNOWN = 1000
 REQUEST_SECONDS = 3.0
 COLLECTION = LEDGERS.collection(SYSTEM_NAMESPACE)
 
@@ -38,7 +37,8 @@ class KubernetesLedgers:
         self._client = client
         self._clock = clock
         self._books: dict[str, Book] = {}
-        self._reads = Answers[str, StoredLedger](KNOWN_SECONDS, MOST_KNOWN, clock)
+        self._reads = Answers[str, StoredLedger](KNOWN_SECONDS, 0, clock)
+        """Those on their way; what they gave is kept by the books alone."""
 
     async def look(self, root: str, *, fresh: bool = False) -> Ledger:
         """See `core.ports.Ledgers.look`."""

@@ -19,6 +19,16 @@ ROOT = Root("agents", "orchestrator", "subagents")
 TOKEN = "the-servers-own-token"
 
 
+class Time:
+    """A clock that stands at `now` until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass(frozen=True)
 class Reply:
     """What to answer; `hang` says nothing, `cut` closes the connection instead."""

@@ -5,7 +5,7 @@ import pytest
 from mcp_agentspawn.adapters.kubernetes.access import KubernetesAccess
 from mcp_agentspawn.adapters.kubernetes.inventory import KubernetesInventory
 from mcp_agentspawn.core.errors import Refused, Unavailable
-from tests.adapters.kubernetes.fake_api import ROOT, Scripted
+from tests.adapters.kubernetes.fake_api import ROOT, Scripted, Time
 
 PAGE: dict[str, Any] = {"metadata": {}, "items": [{"metadata": {"name": "one"}}]}
 
@@ -15,14 +15,6 @@ def definition(resource_version: str, *fields: str, served: bool = True) -> dict
     schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
     versions = [{"name": "v1alpha1", "served": True}, {"name": "v1alpha2", "served": served, "schema": schema}]
     return {"metadata": {"resourceVersion": resource_version}, "spec": {"versions": versions}}
-
-
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_what_lies_there_is_listed_again_after_two_seconds() -> None:

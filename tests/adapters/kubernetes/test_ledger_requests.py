@@ -4,18 +4,10 @@ import asyncio
 
 from mcp_agentspawn.adapters.kubernetes.ledgers import KNOWN_SECONDS, KubernetesLedgers
 from mcp_agentspawn.core.errors import Unavailable
-from tests.adapters.kubernetes.fake_api import Scripted
+from tests.adapters.kubernetes.fake_api import Scripted, Time
 
 NOTHING = (404, {"kind": "Status", "reason": "NotFound", "message": "x"})
 ROOT = "agents/orchestrator"
-
-
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 async def test_many_who_look_at_the_same_moment_cost_one_reading() -> None:

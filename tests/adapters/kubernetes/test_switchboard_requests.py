@@ -9,7 +9,7 @@ import pytest
 from mcp_agentspawn.adapters.kubernetes.switchboard import MOST_TRIES, KubernetesSwitchboard
 from mcp_agentspawn.core.errors import Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.switches import Freeze
-from tests.adapters.kubernetes.fake_api import Scripted
+from tests.adapters.kubernetes.fake_api import Scripted, Time
 
 EVERYWHERE = Freeze("everywhere", frozen=True, reason="A fire", by="alice")
 SPEC = {"frozen": False, "namespace": "", "root": "", "reason": "", "by": "installation"}
@@ -17,14 +17,6 @@ TAKEN = (409, {"kind": "Status", "reason": "AlreadyExists", "message": "x"})
 CHANGED = (409, {"kind": "Status", "reason": "Conflict", "message": "x"})
 GONE = (404, {"kind": "Status", "reason": "NotFound", "message": "x"})
 DONE: tuple[int, dict[str, Any]] = (200, {})
-
-
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def stored(version: str = "7", **spec: Any) -> dict[str, Any]:
