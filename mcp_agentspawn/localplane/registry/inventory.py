@@ -27,7 +27,7 @@ def answer(content: Content, path: Sequence[str], query: Query) -> Any:
 def listing(content: Content, query: Query) -> dict[str, Any]:
     """What fits, cut at the limit: whatever lies behind it can not be reached."""
     limit = between(query, "limit", legacy.PAGE, 1, legacy.MOST)
-    fitting = [entry for entry in content.agents() if _fits(content, entry, query)]
+    fitting = [entry for entry in content.agents() if legacy.fits(content, entry, query)]
     return legacy.page([response(content, entry) for entry in fitting[:limit]])
 
 
@@ -87,15 +87,8 @@ def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _fits(content: Content, entry: Published, query: Query) -> bool:
-    version = query.get("version", "")
-    if version == LATEST:
-        return query.get("search", "").lower() in entry.name.lower() and legacy.is_latest(content, entry)
-    return query.get("search", "").lower() in entry.name.lower() and version in {"", entry.tag}
-
-
 def _version(content: Content, name: str, version: str) -> Published:
-    for entry in content.agents():
-        if (entry.name, entry.tag) == (name, version):
+    for entry in content.versions(name):
+        if entry.tag == version:
             return entry
     raise Refused(404, "Agent version not found")

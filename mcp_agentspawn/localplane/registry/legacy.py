@@ -58,7 +58,7 @@ def versions(content: Content, name: str) -> Sequence[Published]:
 def one(content: Content, name: str, version: str = LATEST) -> Published:
     """One version, or the latest; Refused when there is none."""
     for entry in versions(content, name):
-        if entry.tag == version or (version == LATEST and is_latest(content, entry)):
+        if version in {LATEST, entry.tag}:
             return entry
     raise Refused(404, "Agent not found")
 
@@ -118,13 +118,16 @@ def _order(entry: Published) -> tuple[str, str]:
     return entry.name, entry.tag
 
 
+def fits(content: Content, entry: Published, query: Query) -> bool:
+    """Whether a listing has it: a part of its name, and its version."""
+    version = query.get("version", "")
+    meant = is_latest(content, entry) if version == LATEST else version in {"", entry.tag}
+    return meant and query.get("search", "").lower() in entry.name.lower()
+
+
 def _fits(content: Content, entry: Published, query: Query) -> bool:
-    version, since = query.get("version", ""), query.get("updated_since", "")
-    return (
-        query.get("search", "").lower() in entry.name.lower()
-        and (version in {"", entry.tag} or (version == LATEST and is_latest(content, entry)))
-        and (not since or moment(entry.updated_at) > _time(since))
-    )
+    since = query.get("updated_since", "")
+    return fits(content, entry, query) and (not since or moment(entry.updated_at) > _time(since))
 
 
 def _time(text: str) -> Any:
