@@ -1,11 +1,13 @@
 """Characters that a reader can not see, or that change what a reader sees."""
 
+import re
 import unicodedata
 
 EMOJI_SELECTORS = frozenset("\ufe0e\ufe0f")
 BLANK_LETTERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 LINE_CHARACTERS = frozenset("\n\t")
 HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
+WRITTEN_OUT = re.compile(r"\\u\{(10[0-9a-f]{4}|[0-9a-f]{1,5})\}")
 
 
 def hidden_characters(text: str, *, lines: bool = False) -> list[str]:
@@ -14,6 +16,19 @@ def hidden_characters(text: str, *, lines: bool = False) -> list[str]:
     With `lines`, line feed and tab are text.
     """
     return sorted({f"U+{ord(character):04X}" for character in text if _is_hidden(character, lines=lines)})
+
+
+def written_out(text: str) -> str:
+    r"""The text with each character that `hidden_characters` names written as `\u{202e}`; the others stay."""
+    unseen = {
+        ord(character): f"\\u{{{ord(character):x}}}" for character in set(text) if _is_hidden(character, lines=False)
+    }
+    return text.translate(unseen) if unseen else text
+
+
+def unwritten(text: str) -> str:
+    """The text as it was before it was `written_out`."""
+    return WRITTEN_OUT.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def _is_hidden(character: str, *, lines: bool) -> bool:

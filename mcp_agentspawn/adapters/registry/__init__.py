@@ -1,0 +1,1 @@
+"""Reads agentregistry, in all its dialects, as the stranger that it is: bounded, checked, never trusted."""
