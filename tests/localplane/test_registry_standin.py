@@ -8,10 +8,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from mcp_agentspawn.localplane.registry import Content, Deployment, Published, Standin, load, registry_standin
+from mcp_agentspawn.localplane.registry import Content, Deployment, Dialect, Published, Standin, load, registry_standin
 from tests.localplane.registry_samples import NAMES, REPOSITORY, SAMPLES, sample, sample_content
 
 NOON = "2026-11-21T12:00:00Z"
+OTHERS = ["/v0/agents?latestOnly=maybe", "/v0/agents/x/v1/more", "/v0/nothing"]
 BUNDLED = REPOSITORY / "dev" / "registry" / "agents.yaml"
 
 
@@ -125,14 +126,14 @@ async def test_what_is_asked_wrongly_is_refused_in_the_registrys_words(http: aio
     async with registry_standin() as standin:
         said = {
             path: await refusal(http, standin, path)
-            for path in ["/v0/agents?labels=team", "/v0/agents?limit=many", "/v0/agents/x/v1", "/v0/nothing"]
+            for path in ["/v0/agents?labels=team", "/v0/agents?limit=many", "/v0/agents/x/v1", *OTHERS]
         }
         tags = await get(http, standin, "/v0/agents/nope/tags")
 
     assert said["/v0/agents?labels=team"] == (400, 'invalid labels selector: label "team" must be key=value')
     assert said["/v0/agents?limit=many"] == (422, "validation failed")
     assert said["/v0/agents/x/v1"] == (404, 'Agent "default"/"x"@"v1" not found')
-    assert said["/v0/nothing"][0] == 404
+    assert [said[path][0] for path in OTHERS] == [422, 404, 404]
     assert tags == {"items": []}
 
 
@@ -182,6 +183,30 @@ async def test_before_0_4_agents_have_versions_and_pages_of_at_most_a_hundred(ht
     assert too_many == none == (422, "validation failed")
 
 
+async def test_before_0_4_a_listing_may_begin_at_a_time(http: aiohttp.ClientSession) -> None:
+    content = many(3)
+    content.publish(Published(name="newer", updated_at="2026-11-22T00:00:00Z"))
+    async with registry_standin(content, dialect="v0.3") as standin:
+        page = await get(http, standin, "/v0/agents", updated_since=NOON)
+        refused = await refusal(http, standin, "/v0/agents?updated_since=yesterday")
+
+    assert [item["agent"]["name"] for item in page["agents"]] == ["newer"]
+    assert refused[0] == 400
+
+
+@pytest.mark.parametrize("dialect", ["v0.3", "inventory"])
+async def test_what_older_dialects_have_not_they_refuse(http: aiohttp.ClientSession, dialect: Dialect) -> None:
+    async with registry_standin(many(1), dialect=dialect) as standin:
+        for path in ["agents/no", "agents/no/versions", "agents/agent-000/versions/v9", "agents/a/b/c/d", "runtimes"]:
+            assert (await refusal(http, standin, f"/v0/{path}"))[0] == 404
+
+        one = await get(http, standin, "/v0/agents/agent-000")
+        (listed,) = (await get(http, standin, "/v0/agents/agent-000/versions"))["agents"]
+        (found,) = (await get(http, standin, "/v0/agents", version="latest"))["agents"]
+
+    assert one == listed == found
+
+
 async def test_the_inventory_ignores_cursors_and_cuts_at_the_limit(http: aiohttp.ClientSession) -> None:
     async with registry_standin(many(120), dialect="inventory") as standin:
         pages = await all_pages(http, standin, limit="100")
@@ -229,6 +254,18 @@ async def test_a_registry_that_asks_for_a_token_turns_strangers_away_with_a_plai
 async def test_a_wrong_address_is_answered_by_the_web_interface(http: aiohttp.ClientSession) -> None:
     async with registry_standin() as standin, http.get(f"{standin.url}/agents") as response:
         assert (response.status, response.content_type) == (200, "text/html")
+
+
+async def test_only_reading_is_served(http: aiohttp.ClientSession) -> None:
+    async with registry_standin() as standin, http.post(f"{standin.url}/v0/agents") as response:
+        assert response.status == 405
+
+
+async def test_a_slash_at_the_end_leads_to_the_address_without_it(http: aiohttp.ClientSession) -> None:
+    async with registry_standin() as standin:
+        assert await get(http, standin, "/v0/agents/") == {"items": []}
+
+    assert [seen.path for seen in standin.requests] == ["/v0/agents/", "/v0/agents"]
 
 
 async def test_the_bundled_entries_are_served_in_every_dialect(http: aiohttp.ClientSession) -> None:
