@@ -17,11 +17,18 @@ REPOSITORY = Path(__file__).parent.parent.parent
 RELEVANT = {"a/exact": 3, "a/would-do": 2, "a/related": 1}
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 MOST_SENTENCES = 6
+FEW = 2
 KEYWORD_STUFFERS = "misc/"
 
 
 def named(query: Query) -> str:
     return query.id
+
+
+def exact(query: Query) -> set[str]:
+    """What it is about; one for a tool or a label that many have is about none of them."""
+    found = {key for key, grade in query.relevant.items() if grade == max(GRADES)}
+    return set() if query.kind in {"tool", "label"} and len(found) > FEW else found
 
 
 def has_diacritics(text: str) -> bool:
@@ -156,6 +163,11 @@ class TestQueries:
         held_out = Counter(query.kind for query in queries("held_out"))
 
         assert all(0.25 <= held_out[kind] / count <= 0.5 for kind, count in counted.items())
+
+    def test_what_is_held_out_is_never_tuned_on_in_other_words(self) -> None:
+        tuned = {key for query in queries("tune") for key in exact(query)}
+
+        assert [query.id for query in queries("held_out") if exact(query) & tuned] == []
 
     def test_what_is_held_out_is_never_tuned_on_in_other_letters(self) -> None:
         tuned = {letters(query.query) for query in queries("tune")}
