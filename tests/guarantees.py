@@ -37,6 +37,7 @@ STORM = "faults/test_storm.py"
 
 LOCK = "deploy/test_lock.py"
 SHAPE = "deploy/test_shape.py"
+SHAPE_OF_IMAGES = "deploy/test_shape_with_images.py"
 IMPERSONATION = "deploy/test_impersonation.py"
 
 RUNTIME = "clients/test_kagent_runtime.py"
@@ -656,7 +657,7 @@ ATTACKS = [
         "T13",
         "Every field of an Agent that gives more than a template's is refused, today's and those to come.",
         "kagent's API",
-        every(SHAPE, "deploy/test_shape_of_kinds_to_come.py", "deploy/test_reduced_kinds.py")
+        every(SHAPE, SHAPE_OF_IMAGES, "deploy/test_shape_of_kinds_to_come.py", "deploy/test_reduced_kinds.py")
         + of(NARROWING, "test_no_argument_widens_what_a_template_gives"),
     ),
     Guarantee(
@@ -825,6 +826,16 @@ API_SERVER = [
         "A subagent has the fields that a template can give, and no others.",
         "agentspawn-shape",
         every(SHAPE),
+    ),
+    Guarantee(
+        "A.shape.images",
+        "An image is no subagent; with `deploy/byo` it may be one, by its digest, of a listed repository, and no more.",
+        "agentspawn-shape, deploy/byo",
+        every(SHAPE_OF_IMAGES)
+        + of(
+            "deploy/test_shape_of_kinds_to_come.py",
+            "test_a_field_that_kagent_adds_later_is_refused_beside_an_image",
+        ),
     ),
     Guarantee(
         "A.kin",

@@ -63,6 +63,11 @@ OWN_CODE: dict[str, Changes] = {
         "spec.declarative": None,
         "spec.byo": {"deployment": {"image": "evil.example/x", "cmd": "sh", "args": ["-c", "x"]}},
     },
+    "an image by its digest, and nothing else": {
+        "spec.type": "BYO",
+        "spec.declarative": None,
+        "spec.byo": {"deployment": {"image": f"registry.example/acme/agent@sha256:{'0' * 64}"}},
+    },
     "an image beside it": {"spec.byo": {"deployment": {"image": "evil.example/x"}}},
     "skills": {f"{SKILLS}.refs": ["evil.example/skill"]},
     "skills from git": {f"{SKILLS}.gitRefs": [{"url": "https://evil.example/x.git"}]},

@@ -1,13 +1,11 @@
 """What a subagent may look like, over the reduced kinds and over kagent's own."""
 
-from typing import Any
-
 import pytest
 
 from tests.deploy.attacks import FIELDS, HEADERS, NAMES, SINCE_0_10
-from tests.deploy.cluster import Answer, Manifest, until
+from tests.deploy.cluster import Answer, Manifest
 from tests.deploy.objects import fresh_id, named, spawning, subagent, tool, with_changes
-from tests.deploy.world import DEPLOY, Everybody, manifests_of
+from tests.deploy.world import DEPLOY, Everybody, manifests_of, type_checked
 
 SHAPE = "agentspawn-shape"
 DEPTH = "metadata.annotations.agentspawn~dev/depth"
@@ -108,7 +106,7 @@ async def test_a_large_agent_is_judged_in_time(everyone_on_kagent: Everybody) ->
 
 async def test_the_api_server_finds_nothing_wrong_with_the_policies(everyone_on_kagent: Everybody) -> None:
     for name in POLICIES:
-        checked = await _type_checked(everyone_on_kagent, name)
+        checked = await type_checked(everyone_on_kagent, name)
 
         assert checked == {}, name
 
@@ -121,7 +119,7 @@ async def test_the_api_server_would_find_a_misspelled_field(everyone_on_kagent: 
         broken = _misspelled(policy, f".?{right}", f".?{wrong}")
         assert (await everyone_on_kagent.administrator.apply(broken)).status in {200, 201}
 
-        assert "expressionWarnings" in await _type_checked(everyone_on_kagent, "test-misspelled"), right
+        assert "expressionWarnings" in await type_checked(everyone_on_kagent, "test-misspelled"), right
     await everyone_on_kagent.administrator.delete(broken)
 
 
@@ -133,20 +131,6 @@ def _misspelled(policy: Manifest, right: str, wrong: str) -> Manifest:
     assert validations != policy["spec"]["validations"]
     spec = {**policy["spec"], "validations": validations}
     return named(policy["apiVersion"], policy["kind"], "test-misspelled", "", spec=spec)
-
-
-async def _type_checked(everyone: Everybody, name: str) -> dict[str, Any]:
-    """What the type checker says about a policy as it is now."""
-    policy = named("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", name, "")
-
-    async def checked() -> list[dict[str, Any]]:
-        body = (await everyone.administrator.get(policy)).body
-        status = body.get("status", {})
-        same = status.get("observedGeneration") == body["metadata"]["generation"]
-        return [status["typeChecking"]] if same and "typeChecking" in status else []
-
-    (found,) = await until(checked)
-    return found
 
 
 async def test_operators_shape_their_own(everyone_on_kagent: Everybody) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from mcp_agentspawn.localplane import Binaries, ControlPlane
 from tests.deploy.cluster import Cluster
+from tests.deploy.images import from_image, images_allowed
 from tests.deploy.objects import fresh_id, subagent
 from tests.deploy.world import REDUCED, Everybody, everybody, manifests_of, set_up
 
@@ -23,6 +24,11 @@ PLACES: dict[str, Place] = {
     "a tool": ("spec", "declarative", "tools", 1),
     "a server": ("spec", "declarative", "tools", 1, "mcpServer"),
 }
+PLACES_OF_IMAGES: dict[str, Place] = {
+    "spec": ("spec",),
+    "byo": ("spec", "byo"),
+    "deployment": ("spec", "byo", "deployment"),
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -35,7 +41,7 @@ async def to_come(
         (definition,) = manifests_of(file)
         if file.name == "agents.yaml":
             schema = definition["spec"]["versions"][1]["schema"]["openAPIV3Schema"]
-            for place in PLACES.values():
+            for place in {*PLACES.values(), *PLACES_OF_IMAGES.values()}:
                 _schema_at(schema, place)["properties"]["future"] = {"type": "string"}
         (folder / file.name).write_text(yaml.safe_dump(definition), encoding="utf-8")
     async with ControlPlane(control_plane_binaries, kinds=[folder]) as plane, Cluster(plane) as cluster:
@@ -65,3 +71,16 @@ async def test_a_field_that_kagent_adds_later_is_refused(to_come: Everybody, pla
     accepted = await to_come.root(name).create(subagent(name), dryRun="All", fieldValidation="Strict")
 
     assert (refused.policy, accepted.status) == ("agentspawn-shape", 201), refused.message
+
+
+async def test_a_field_that_kagent_adds_later_is_refused_beside_an_image(to_come: Everybody) -> None:
+    """With the overlay of deploy/byo."""
+    name = fresh_id()
+    agents = {place: from_image(name) for place in PLACES_OF_IMAGES}
+    for place, agent in agents.items():
+        _object_at(agent, PLACES_OF_IMAGES[place])["future"] = "x"
+
+    async with images_allowed(to_come):
+        answers = [await to_come.root(name).create(agent, dryRun="All") for agent in agents.values()]
+
+    assert [answer.policy for answer in answers] == ["agentspawn-shape"] * 3, answers

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -237,3 +238,17 @@ class Everybody:
 async def everybody(cluster: Cluster) -> Everybody:
     server = await cluster.account(SYSTEM, "agentspawn")
     return Everybody(cluster, server, await cluster.account(ORCHESTRATORS, ROOT))
+
+
+async def type_checked(everyone: Everybody, name: str) -> dict[str, Any]:
+    """What the type checker says about a policy as it is now."""
+    policy = named("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy", name, "")
+
+    async def checked() -> list[dict[str, Any]]:
+        body = (await everyone.administrator.get(policy)).body
+        status = body.get("status", {})
+        same = status.get("observedGeneration") == body["metadata"]["generation"]
+        return [status["typeChecking"]] if same and "typeChecking" in status else []
+
+    (found,) = await until(checked)
+    return found
