@@ -78,6 +78,11 @@ def templates() -> list[SampleTemplate]:
     return [SampleTemplate(**row) for row in rows("templates")]
 
 
+def documents() -> list[Entry | SampleTemplate]:
+    """Everything that a search ranks."""
+    return [*entries(), *templates()]
+
+
 def queries(split: Literal["tune", "held_out"] | None = None) -> list[Query]:
     """All queries, or those of one split."""
     every = [Query(**row) for row in rows("queries")]
@@ -103,4 +108,4 @@ def ndcg_at_5(ranking: Sequence[str], relevant: Mapping[str, int]) -> float:
 
 def gain(grades: Sequence[int]) -> float:
     """The discounted cumulative gain of grades, in the order of the results."""
-    return sum((2**grade - 1) / log2(place + 1) for place, grade in enumerate(grades, start=1))
+    return sum((2.0**grade - 1) / log2(place + 1) for place, grade in enumerate(grades, start=1))

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.quality.judged import GRADES, Query, SampleTemplate, entries, hit_at_1, ndcg_at_5, queries, templates
+from tests.quality.judged import (
+    GRADES,
+    Query,
+    SampleTemplate,
+    documents,
+    entries,
+    hit_at_1,
+    ndcg_at_5,
+    queries,
+    templates,
+)
 from tests.quality.substring import rank
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -37,7 +47,7 @@ def has_diacritics(text: str) -> bool:
 
 def letters(text: str) -> str:
     """A text as it is typed on a keyboard without diacritics, umlauts written with one letter."""
-    replaced = unicodedata.normalize("NFD", text.translate(str.maketrans({"ß": "ss", "ł": "l", "Ł": "L"})))
+    replaced = unicodedata.normalize("NFD", text.replace("ß", "ss").replace("ł", "l"))
     plain = "".join(letter for letter in replaced if letter.isascii())
     return re.sub("([aou])e", r"\1", plain.lower())
 
@@ -81,17 +91,17 @@ class TestMeasures:
 
 class TestSubstring:
     def test_the_most_words_come_first_then_the_name(self) -> None:
-        documents = [
+        found = [
             Text("b/two", ("reads LOGS", "of pods")),
             Text("c/one", ("blogs",)),
             Text("a/one", ("catalogs",)),
             Text("a/none", ("invoices",)),
         ]
 
-        assert rank("Logs, pod", documents) == ["b/two", "a/one", "c/one"]
+        assert rank("Logs, pod", found) == ["b/two", "a/one", "c/one"]
 
     def test_it_finds_what_the_corpus_says_in_the_same_words(self) -> None:
-        assert rank("terraform plan", [*entries(), *templates()])[0] == "devtools/terraform-planner"
+        assert rank("terraform plan", documents())[0] == "devtools/terraform-planner"
 
 
 class TestCorpus:
@@ -101,7 +111,7 @@ class TestCorpus:
         assert len(templates()) == 6
 
     def test_each_key_is_there_once(self) -> None:
-        keys = [document.key for document in [*entries(), *templates()]]
+        keys = [document.key for document in documents()]
 
         assert len(set(keys)) == len(keys)
 
@@ -138,7 +148,7 @@ class TestQueries:
         assert len({query.query for query in queries()}) == len(queries())
 
     def test_each_judges_what_is_there(self) -> None:
-        keys = {document.key for document in [*entries(), *templates()]}
+        keys = {document.key for document in documents()}
 
         assert {key for query in queries() for key in query.relevant} <= keys
 
