@@ -1,0 +1,147 @@
+"""Find what fits a query, in order, page by page, with why it fits."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from mcp_agentspawn.adapters.index import build, fields, records
+from mcp_agentspawn.adapters.index.asking import Asking
+from mcp_agentspawn.adapters.index.ranking import Ranking, quoted
+from mcp_agentspawn.adapters.index.routes import routed
+from mcp_agentspawn.adapters.index.shelf import Candidate, Shelf
+from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, Blueprint, Finding, Page, Place, Query, RegistryEntry, Route
+
+MOST_RANKED = 100
+"""So many candidates of each shelf are ranked; a query that fits more is too wide to look at all of them."""
+MOST_SHELVES = 8
+"""So many sets of templates (those that one caller or another may use) are kept ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding that is not read yet: its place, where it is kept, and how to say why it is one."""
+
+    place: Place
+    shelf: Shelf
+    id: int
+    why: Callable[[], tuple[str, ...]]
+
+
+class Index:
+    """What the callers of one policy can find. One query at a time, from any thread."""
+
+    def __init__(self, entries: Shelf) -> None:
+        self._entries = entries
+        self._blueprints: Mapping[str, Blueprint] = {}
+        self._templates: dict[frozenset[str], Shelf] = {}
+        self._lock = Lock()
+
+    @classmethod
+    def open(cls, path: Path) -> "Index":
+        """What `build` wrote; the file may be unlinked then."""
+        address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        return cls(Shelf(sqlite3.connect(address, uri=True, check_same_thread=False)))
+
+    @classmethod
+    def of(cls, entries: Iterable[RegistryEntry]) -> "Index":
+        """An index in memory."""
+        file = _in_memory()
+        build.write_entries(file, entries)
+        return cls(Shelf(file))
+
+    @classmethod
+    def empty(cls) -> "Index":
+        """An index in memory without entries."""
+        return cls.of(())
+
+    def set_blueprints(self, blueprints: Iterable[Blueprint]) -> None:
+        """From now on, these are the templates."""
+        with self._lock:
+            self._blueprints = {blueprint.name: blueprint for blueprint in blueprints}
+            self._forget_templates()
+
+    def find(self, routes: Sequence[Route], query: Query) -> Page:
+        """The findings behind `query.after`, at most `query.limit`."""
+        with self._lock:
+            found = self._ranked(routes, query) if query.text.strip() else self._listed(query)
+            behind = [one for one in found if query.after is None or one.place.order > query.after.order]
+            page = sorted(behind, key=lambda one: one.place.order)
+            return Page(tuple(self._read(one) for one in page[: query.limit]), more=len(page) > query.limit)
+
+    def close(self) -> None:
+        """Nothing more is asked of it."""
+        with self._lock:
+            self._forget_templates()
+            self._entries.close()
+
+    def _forget_templates(self) -> None:
+        while self._templates:
+            self._templates.popitem()[1].close()
+
+    def _usable(self, query: Query) -> Shelf:
+        """The templates that the caller may use: others change neither a rank nor a score."""
+        names = query.templates.intersection(self._blueprints)
+        if names not in self._templates:
+            if len(self._templates) >= MOST_SHELVES:
+                self._templates.pop(next(iter(self._templates))).close()
+            file = _in_memory()
+            build.write_blueprints(file, (self._blueprints[name] for name in names))
+            self._templates[names] = Shelf(file)
+        return self._templates[names]
+
+    def _shelves(self, query: Query) -> Sequence[Shelf]:
+        return (self._usable(query), self._entries)
+
+    def _ranked(self, routes: Sequence[Route], query: Query) -> Sequence[Found]:
+        shelves = self._shelves(query)
+        ranking = Ranking(Asking(query.text, shelves))
+        narrowing = fields.facets(query.source, query.labels)
+        match = ranking.match(narrowing)
+        found = {
+            candidate.key: _placed(ranking, candidate, shelf)
+            for shelf in shelves
+            for candidate in (shelf.candidates(match, MOST_RANKED) if match else ())
+        }
+        return list((found | self._led_to(ranking, routes, query)).values())
+
+    def _led_to(self, ranking: Ranking, routes: Sequence[Route], query: Query) -> dict[str, Found]:
+        shelf, found = self._usable(query), {}
+        for name, phrase in routed(routes, query.text).items():
+            blueprint = self._blueprints.get(name)
+            if name in query.templates and blueprint and _fits(blueprint, query):
+                for candidate in shelf.named(fields.blueprint_key(blueprint)):
+                    found[candidate.key] = _placed(ranking, candidate, shelf, phrase)
+        return found
+
+    def _listed(self, query: Query) -> Sequence[Found]:
+        after = (query.after.suspected, query.after.key) if query.after else None
+        match = " AND ".join(f"facets : {quoted(facet)}" for facet in fields.facets(query.source, query.labels))
+        return [
+            Found(Place(bool(suspected), routed=False, score=0.0, key=key), shelf, number, tuple)
+            for shelf in self._shelves(query)
+            for number, suspected, key in shelf.listed(match, after, query.limit + 1)
+        ]
+
+    def _read(self, found: Found) -> Finding:
+        record = found.shelf.record(found.id)
+        if found.shelf is self._entries:
+            return Finding(found.place, found.why(), entry=records.read(record))
+        return Finding(found.place, found.why(), blueprint=self._blueprints[record])
+
+
+def _in_memory() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+def _placed(ranking: Ranking, candidate: Candidate, shelf: Shelf, phrase: str = "") -> Found:
+    def why() -> tuple[str, ...]:
+        return (*((f"route {phrase}",) if phrase else ()), *ranking.matched(candidate))
+
+    place = Place(candidate.suspected, bool(phrase), ranking.score(candidate), candidate.key)
+    return Found(place, shelf, candidate.id, why)
+
+
+def _fits(blueprint: Blueprint, query: Query) -> bool:
+    return query.source in {"", TEMPLATE_SOURCE} and set(query.labels) <= set(blueprint.keywords)
