@@ -28,6 +28,11 @@ async def standin() -> AsyncIterator[Standin]:
         yield running
 
 
+async def ping(client: Client, times: int) -> None:
+    for _ in range(times):
+        await client.get(("v0", "ping"), {})
+
+
 FAILING = {
     "registry.denied": faults.Failing(status=401),
     "registry.not_found": faults.Failing(status=404),
@@ -105,11 +110,9 @@ async def test_an_answer_in_drops_is_not_waited_for(standin: Standin) -> None:
 
 
 async def test_a_whole_reading_has_an_end_in_time(standin: Standin) -> None:
-    async with Client(endpoint(standin, timeout=0.02)) as client:
+    async with Client(endpoint(standin, timeout=0.02)) as client, asyncio.timeout(30):
         with pytest.raises(ReadingFailed) as failed:
-            async with asyncio.timeout(30):
-                while True:
-                    await client.get(("v0", "ping"), {})
+            await ping(client, 1_000_000)
 
     assert failed.value.code == "registry.timeout"
 
@@ -139,8 +142,7 @@ async def test_a_huge_answer_is_given_up_at_the_bound(standin: Standin) -> None:
 async def test_all_answers_of_a_reading_have_one_bound(standin: Standin) -> None:
     async with Client(endpoint(standin, most_bytes=100)) as client:
         with pytest.raises(ReadingFailed) as failed:
-            for _ in range(20):
-                await client.get(("v0", "ping"), {})
+            await ping(client, 20)
 
     assert failed.value.code == "registry.too_large"
     assert 1 < len(standin.requests) < 20
@@ -179,17 +181,20 @@ async def test_a_redirect_with_a_user_on_the_same_host_is_not_followed(standin: 
     assert await failure(standin) == "registry.redirected"
 
 
+def write(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
 @pytest.fixture
 def credential(tmp_path: Path) -> Path:
-    file = tmp_path / "credential"
-    file.write_text(f"{TOKEN}\n")
-    return file
+    return write(tmp_path / "credential", f"{TOKEN}\n")
 
 
 async def test_a_credential_is_read_anew_for_each_reading(credential: Path) -> None:
     async with registry_standin(bearer="another") as standin:
         assert await failure(standin, credential_file=str(credential)) == "registry.denied"
-        credential.write_text("another")
+        write(credential, "another")
 
         assert (await reading(standin, credential_file=str(credential))).dialect == "v0.4"
         assert [seen.bearer_shown for seen in standin.requests] == [False, True, True, True, True]
@@ -206,7 +211,7 @@ async def test_a_credential_stays_at_its_host(credential: Path) -> None:
 
 @pytest.mark.parametrize("held", ["", " \n", "two words", "a\r\nX-Other: b", "ł", "x" * 20_000])
 async def test_what_is_no_credential_is_not_sent(standin: Standin, credential: Path, held: str) -> None:
-    credential.write_text(held)
+    write(credential, held)
 
     assert await failure(standin, credential_file=str(credential)) == "registry.credential"
     assert standin.requests == []
