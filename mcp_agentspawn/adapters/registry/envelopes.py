@@ -29,6 +29,7 @@ from mcp_agentspawn.adapters.registry.texts import (
     plain,
     skills_of,
     summary,
+    text,
     title_of,
 )
 from mcp_agentspawn.core.registry import Form, RegistryEntry
@@ -55,9 +56,9 @@ def reference(value: Any, home: str) -> Reference:
     """What an agent of the namespace `home` refers to. No namespace is its own, no tag is the latest."""
     found = mapping(value)
     return Reference(
-        fitting(NAMESPACE_FORM, found.get("namespace") or home),
+        fitting(NAMESPACE_FORM, text(found.get("namespace")) or home),
         fitting(NAME_FORM, found.get("name")),
-        fitting(TAG_FORM, found.get("tag") or LATEST),
+        fitting(TAG_FORM, text(found.get("tag")) or LATEST),
     )
 
 
@@ -80,12 +81,12 @@ def prompt_content(item: Any) -> Any:
 def one_line(item: Any) -> str:
     """A skill or an MCP server in its own words; nothing else of it is kept, since its headers may hold secrets."""
     spec = mapping(mapping(item).get("spec"))
-    return summary(spec.get("title") or self_of(item).name, spec.get("description"))
+    return summary(text(spec.get("title")) or self_of(item).name, spec.get("description"))
 
 
 def version_of(registry: str, item: Any, companions: Companions) -> Version | None:
     """What an item is; `None` when it is about to go. Raises `Unreadable`."""
-    metadata, spec = mapping(mapping(item).get("metadata")), item.get("spec")
+    metadata, spec = mapping(mapping(item).get("metadata")), mapping(item).get("spec")
     if metadata.get("deletionTimestamp"):
         return None
     if not isinstance(spec, dict):

@@ -25,6 +25,7 @@ from mcp_agentspawn.adapters.registry.texts import (
     moment_of,
     skills_of,
     summary,
+    text,
     title_of,
 )
 from mcp_agentspawn.core.names import LABEL, SUBDOMAIN
@@ -55,7 +56,7 @@ def version_of(registry: str, item: Any, *, inventory: bool) -> Version | None:
     official = mapping(meta.get(OFFICIAL))
     if official.get("status") == DELETED:
         return None
-    tag = fitting(TAG_FORM, agent.get("version") or LATEST)
+    tag = fitting(TAG_FORM, text(agent.get("version")) or LATEST)
     entry = RegistryEntry(
         registry,
         DEFAULT_NAMESPACE,
