@@ -1,0 +1,113 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcp_agentspawn.adapters.files import examine
+from mcp_agentspawn.adapters.registry.endpoint import Endpoint
+from mcp_agentspawn.adapters.registry.source import Source
+
+LEAST = "url: https://registry.example\n"
+WHOLE = """\
+url: http://registry.example:8080/base
+private_addresses: true
+credential_file: /etc/registry/token
+ca_file: /etc/registry/ca.crt
+timeout: 5s
+refresh: 1m
+most_bytes: 1048576
+most_entries: 500
+"""
+BAD = {
+    "nothing": ("timeout: 5s\n", 1, "url"),
+    "no url": ("url: registry\n", 1, "url"),
+    "no host": ("url: https://\n", 1, "url"),
+    "no port": ("url: https://registry.example:port\n", 1, "url"),
+    "port zero": ("url: https://registry.example:0\n", 1, "url"),
+    "half an address": ('url: "https://["\n', 1, "url"),
+    "another scheme": ("url: file:///etc/passwd\n", 1, "url"),
+    "a space": ('url: "https://registry.example/a b"\n', 1, "url"),
+    "an umlaut": ("url: https://register.bücher.example\n", 1, "url"),
+    "a user": ("url: https://user:password@registry.example\n", 1, "url"),
+    "an empty user": ('url: "https://@registry.example"\n', 1, "url"),
+    "a query": ("url: https://registry.example?token=x\n", 1, "url"),
+    "an empty query": ('url: "https://registry.example?"\n', 1, "url"),
+    "a fragment": ('url: "https://registry.example#top"\n', 1, "url"),
+    "http in the open": ("url: http://registry.example\n", 1, "url"),
+    "http to a public address": ("private_addresses: true\nurl: http://93.184.216.34\n", 2, "url"),
+    "a private address": ("url: https://10.0.0.1\n", 1, "url"),
+    "metadata": ("private_addresses: true\nurl: http://169.254.169.254\n", 2, "url"),
+    "a relative file": (f"{LEAST}credential_file: token\n", 2, "credential_file"),
+    "an empty file": (f'{LEAST}ca_file: ""\n', 2, "ca_file"),
+    "a credential": (f"{LEAST}credential: secret\n", 2, "credential"),
+    "no time at all": (f"{LEAST}timeout: 0s\n", 2, "timeout"),
+    "too patient": (f"{LEAST}timeout: 2m\n", 2, "timeout"),
+    "too often": (f"{LEAST}refresh: 5s\n", 2, "refresh"),
+    "too seldom": (f"{LEAST}refresh: 2d\n", 2, "refresh"),
+    "no bytes": (f"{LEAST}most_bytes: 0\n", 2, "most_bytes"),
+    "no entries": (f"{LEAST}most_entries: 0\n", 2, "most_entries"),
+    "a word for truth": (f'{LEAST}private_addresses: "true"\n', 2, "private_addresses"),
+}
+
+
+def source(folder: Path, text: str, name: str = "acme") -> Source:
+    (folder / f"{name}.yaml").write_text(text)
+    read = examine(folder, Source)
+    assert read.problems == []
+    return read.values[name]
+
+
+def test_a_url_is_enough(tmp_path: Path) -> None:
+    assert source(tmp_path, LEAST).endpoint("acme") == Endpoint("acme", "https://registry.example")
+
+
+def test_an_endpoint_is_what_the_file_says_and_survives_json(tmp_path: Path) -> None:
+    endpoint = source(tmp_path, WHOLE).endpoint("acme")
+
+    assert endpoint == Endpoint(
+        "acme",
+        "http://registry.example:8080/base",
+        "/etc/registry/token",
+        "/etc/registry/ca.crt",
+        private_addresses=True,
+        timeout=5.0,
+        refresh=60.0,
+        most_bytes=1048576,
+        most_entries=500,
+    )
+    assert Endpoint.read(json.loads(json.dumps(endpoint.document()))) == endpoint
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://[::1]", "https://10.1.2.3", "http://agentregistry.registry.svc:12121/"]
+)
+def test_a_private_network_is_read_where_that_is_allowed(tmp_path: Path, url: str) -> None:
+    assert source(tmp_path, f'url: "{url}"\nprivate_addresses: true\n').url == url
+
+
+@pytest.mark.parametrize(("text", "line", "key"), BAD.values(), ids=BAD)
+def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, line: int, key: str) -> None:
+    (tmp_path / "acme.yaml").write_text(text)
+    problems = examine(tmp_path, Source).problems
+
+    assert [(problem.line, problem.key) for problem in problems] == [(line, key)]
+    assert "password" not in str(problems[0])
+
+
+@pytest.mark.parametrize("name", ["template", "acme-"])
+def test_a_name_that_no_handle_could_hold_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.yaml").write_text(LEAST)
+
+    assert [problem.key for problem in examine(tmp_path, Source).problems] == ["document"]
+
+
+@pytest.mark.parametrize("module", ["reading", "endpoint"])
+def test_whoever_reads_a_registry_needs_little(module: str) -> None:
+    """The worker that refreshes registries is started anew for each refresh."""
+    heavy = ("pydantic", "jsonschema", "kubernetes", "mcp", "yaml")
+    script = f"import sys, mcp_agentspawn.adapters.registry.{module}; print([m for m in {heavy} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert said.stdout == "[]\n"
