@@ -1,4 +1,4 @@
-"""The composition root: the one module that knows adapters, and puts them behind the server."""
+"""A server, put together: a world, the rules, the registries and the audit behind the MCP edge."""
 
 import asyncio
 import gc
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -14,20 +15,20 @@ import structlog
 
 from mcp_agentspawn.adapters.audit_log import AuditLog, opened
 from mcp_agentspawn.adapters.files import Watched, examine, private_file
-from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
-from mcp_agentspawn.adapters.looking import AgentsForLooking, AuditForLooking, ForgetfulAudit
 from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.adapters.registry.live import LiveRegistries, Refreshed
+from mcp_agentspawn.adapters.registry.source import endpoints
+from mcp_agentspawn.composing import World, services_on
 from mcp_agentspawn.core.errors import ConfigError, Unavailable
-from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import DEFAULT_HOME
-from mcp_agentspawn.core.ports import Audit, Clock, Record
+from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.consistency import overlaps
 from mcp_agentspawn.operations.repair import repair
-from mcp_agentspawn.operations.services import Rules, RuleSource, Services
+from mcp_agentspawn.operations.services import Rules, Services
 from mcp_agentspawn.server.calls import Calls
 from mcp_agentspawn.server.health import Health, Part
 from mcp_agentspawn.server.http import MCP_PATH, Edge, application
@@ -39,14 +40,11 @@ from mcp_agentspawn.telemetry import CountedAudit, Metrics
 DEFAULT_AUDIT_FILE = Path("audit.jsonl")
 RELOAD_SECONDS = 1.0
 REPAIR_SECONDS = 30.0
+REGISTRIES_SECONDS = 5.0
 AGENT_START_SECONDS = 1.0
-LEDGERS_WITHIN_SECONDS = 20.0
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MEMORY = "memory"
 MEMORY_ROOT = Root("agents", "orchestrator", DEFAULT_HOME)
-
-World = KubernetesWorld | MemoryWorld
-"""Every port on one cluster, real or not."""
 
 log = structlog.get_logger()
 
@@ -86,7 +84,10 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
         metrics = Metrics()
         if isinstance(world, KubernetesWorld):
             world.ledgers.conflicted = metrics.ledger_conflicted
-        services = _services(world, rules, CountedAudit(audit, metrics))
+        registries = LiveRegistries(endpoints(settings.registries), world.clock)
+        registries.refreshed = partial(_count_reading, metrics)
+        await stack.enter_async_context(registries)
+        services = services_on(world, rules, CountedAudit(audit, metrics), registries)
         calls = Calls(services, metrics)
         health = Health({"cluster": _cluster(world), "audit": _audit(audit)})
         listener = stack.enter_context(closing(listen(settings.host, settings.port)))
@@ -102,11 +103,16 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
             (*settings.allowed_origins, *own_origins(listener)),
             name,
         )
-        await stack.enter_async_context(running(_loops(services, rules, metrics)))
+        await stack.enter_async_context(running(_loops(services, rules, metrics, registries)))
+        stack.callback(registries.stop)
         process = await stack.enter_async_context(served(application(edge), health, listener, settings.drain_seconds))
         gc.collect()
         gc.freeze()  # what is there now stays: walking it again and again costs the slowest calls 50 ms
         yield Served(url, process)
+
+
+def _count_reading(metrics: Metrics, seen: Refreshed) -> None:
+    metrics.registry_read(seen.standing, seen.entries, succeeded=seen.succeeded)
 
 
 def _url(settings: Settings, listener: socket.socket) -> str:
@@ -117,24 +123,6 @@ def _url(settings: Settings, listener: socket.socket) -> str:
 def _watched(settings: Settings) -> Watched[Rules]:
     folders = (settings.templates, settings.policies)
     return Watched(folders, lambda: load_rules(settings.templates, settings.policies))
-
-
-def _services(world: World, rules: RuleSource, audit: Audit) -> Services:
-    return Services(
-        agents=world.agents,
-        proposals=world.proposals,
-        ledgers=world.ledgers,
-        approvals=world.approvals,
-        switchboard=world.switchboard,
-        keyring=world.keyring,
-        inventory=world.inventory,
-        access=world.access,
-        audit=audit,
-        kind=KagentAgent(),
-        clock=world.clock,
-        rules=rules,
-        roots=world.roots,
-    )
 
 
 def _cluster(world: World) -> Part:
@@ -159,14 +147,16 @@ def _audit(audit: AuditLog) -> Part:
     return written
 
 
-def _loops(services: Services, rules: Watched[Rules], metrics: Metrics) -> Sequence[Loop]:
+def _loops(services: Services, rules: Watched[Rules], metrics: Metrics, registries: LiveRegistries) -> Sequence[Loop]:
     generations = count(1)
     metrics.rules_loaded(next(generations))
+    registries.show(rules.current().views())
 
     async def reload() -> None:
         news = await asyncio.to_thread(rules.refresh)
         if news == "reloaded":
             metrics.rules_loaded(next(generations))
+            registries.show(rules.current().views())
             log.info("the rules were loaded again")
         elif news == "kept":
             metrics.rules_rejected()
@@ -177,7 +167,11 @@ def _loops(services: Services, rules: Watched[Rules], metrics: Metrics) -> Seque
             metrics.repaired(action.verb)
             log.info("repaired", action=action.verb, proposal=action.id)
 
-    return [Loop("rules", RELOAD_SECONDS, reload), Loop("repair", REPAIR_SECONDS, mend, services.later.wanted)]
+    return [
+        Loop("rules", RELOAD_SECONDS, reload),
+        Loop("repair", REPAIR_SECONDS, mend, services.later.wanted),
+        Loop("registries", REGISTRIES_SECONDS, registries.refresh, registries.wanted),
+    ]
 
 
 @asynccontextmanager
@@ -235,35 +229,3 @@ def _ready(world: MemoryWorld) -> Callable[[], Awaitable[None]]:
                 world.agents.set_ready(agent.home, agent.id)
 
     return start
-
-
-async def read_heads(kubeconfig: Path | None) -> Sequence[Head]:
-    """The audit heads that the ledgers of a cluster hold. Raises ConfigError or Unavailable."""
-    async with connect((), kubeconfig=kubeconfig) as world, asyncio.timeout(LEDGERS_WITHIN_SECONDS):
-        ledgers = [await world.ledgers.look(root, fresh=True) for root in await world.ledgers.roots()]
-    return [head for ledger in ledgers for head in ledger.audit.values()]
-
-
-@dataclass(frozen=True, slots=True)
-class _Unchanging:
-    """Rules that were read once."""
-
-    rules: Rules
-
-    def current(self) -> Rules:
-        return self.rules
-
-
-def in_memory(rules: Rules, root: Root, clock: Clock | None = None) -> tuple[MemoryWorld, Services]:
-    """A world of this root alone where whatever the templates name is there, and the services on it."""
-    world = MemoryWorld([root], clock=clock)
-    world.furnish(rules.templates)
-    return world, _services(world, _Unchanging(rules), ForgetfulAudit())
-
-
-@asynccontextmanager
-async def looking(rules: Rules, root: Root, kubeconfig: Path | None) -> AsyncIterator[tuple[KubernetesWorld, Services]]:
-    """A cluster and the services on it, for whoever changes nothing. Raises ConfigError or Unavailable."""
-    async with connect([root], kubeconfig=kubeconfig) as world:
-        services = _services(world, _Unchanging(rules), AuditForLooking())
-        yield world, replace(services, agents=AgentsForLooking(world.agents))

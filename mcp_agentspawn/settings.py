@@ -38,6 +38,8 @@ class Settings:
     roots: tuple[Root, ...]
     policies: Path
     templates: Path
+    registries: Path | None
+    """The folder with a file for each registry; None: there are none."""
     audit_file: Path | None
     """None: audit.jsonl in the current folder; with --memory a file that goes when the server ends."""
     writer: str
@@ -196,6 +198,7 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "roots": ("", _roots),
     "policies": ("policies", _folder),
     "templates": ("templates", _folder),
+    "registries": ("", lambda text: _folder(text) if text else None),
     "audit_file": ("", lambda text: _file(text) if text else None),
     "writer": (socket.gethostname(), _matching(WRITER, "a writer's name")),
     "allowed_hosts": ("", _list_of(HOST, "a host")),

@@ -14,6 +14,7 @@ from structlog.typing import Processor
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.ports import Audit, Record
+from mcp_agentspawn.core.registry import Standing
 from mcp_agentspawn.core.verdict import Outcome
 
 PACKAGE: Final = "mcp_agentspawn"
@@ -142,13 +143,14 @@ class Metrics:
         self._refusals = self._counter("refusals", "Reasons of refusals by code.", "code")
         self._conflicts = self._counter("ledger_conflicts", "Compare-and-swaps of a ledger that were tried again.")
         self._audit_failures = self._counter("audit_failures", "Records that could not be written to the audit log.")
-        self._generation = Gauge(
-            "agentspawn_rules_generation", "How often policies and templates were loaded.", registry=self._registry
-        )
+        self._generation = self._gauge("rules_generation", "How often policies and templates were loaded.")
         self._reload_failures = self._counter(
             "rules_reload_failures", "Policies or templates that could not be loaded."
         )
         self._repairs = self._counter("repairs", "What repair did, by action.", "action")
+        self._readings = self._counter("registry_readings", "Readings of registries by outcome.", "registry", "outcome")
+        self._entries = self._gauge("registry_entries", "Entries that are known of a registry.", "registry")
+        self._as_of = self._gauge("registry_read_timestamp_seconds", "When a registry was last read whole.", "registry")
         ProcessCollector(registry=self._registry)
 
     def called(self, tool: str, outcome: str, seconds: float) -> None:
@@ -182,12 +184,22 @@ class Metrics:
         """Count something that repair did, for example `release`."""
         self._repairs.labels(self._actions.bounded(action)).inc()
 
+    def registry_read(self, standing: Standing, entries: int, *, succeeded: bool) -> None:
+        """Count one reading of a registry, and say what is known of it; a registry's name is the operator's."""
+        self._readings.labels(standing.registry, "read" if succeeded else "failed").inc()
+        self._entries.labels(standing.registry).set(entries)
+        if standing.as_of is not None:
+            self._as_of.labels(standing.registry).set(standing.as_of.timestamp())
+
     def render(self) -> tuple[bytes, str]:
         """All of it in the exposition format, and that format's content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"agentspawn_{name}", meaning, labels, registry=self._registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"agentspawn_{name}", meaning, labels, registry=self._registry)
 
 
 class _Labels:

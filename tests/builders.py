@@ -10,18 +10,22 @@ from pydantic import BaseModel
 from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
-from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryWorld
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.ports import Audit, Record
+from mcp_agentspawn.core.registry import Registries, RegistryEntry
 from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.services import Rules, RuleSource, Services
 
 M = TypeVar("M", bound=BaseModel)
+
+SOME_HASH = f"sha256:{'5' * 64}"
+SOME_IMAGE = f"registry.example/agents/summarizer@sha256:{'1' * 64}"
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ROOT = Root("agents", "orchestrator", "subagents")
@@ -58,6 +62,68 @@ RESEARCHER: dict[str, Any] = {
 
 def template(name: str = "researcher", **changes: Any) -> Template:
     return Template.named(name, RESEARCHER | changes)
+
+
+def worker(name: str = "registry-worker", **changes: Any) -> Template:
+    """A template that a registry entry's instructions fill."""
+    filled = {
+        "parameters": {
+            "type": "object",
+            "required": ["task", "role"],
+            "properties": {
+                "task": {"type": "string", "maxLength": 500, "description": "What to do"},
+                "role": {"type": "string", "maxLength": 2000, "from_registry": "instructions"},
+            },
+        },
+        "agent": {"description": "Works as an entry describes", "instructions": "Do the task.\n${task}\n${role}\n"},
+    }
+    return template(name, **(filled | changes))
+
+
+def image_template(name: str = "registry-image", **changes: Any) -> Template:
+    """A template that is a registry entry's image."""
+    document = {
+        "description": "Runs an image from a registry.",
+        "risk": "low",
+        "lifetime": {"default": "30m", "most": "4h"},
+        "parameters": {
+            "type": "object",
+            "required": ["image"],
+            "properties": {"image": {"type": "string", "maxLength": 512, "from_registry": "image"}},
+        },
+        "agent": {"description": "An image from a registry", "image": "${image}"},
+    }
+    return Template.named(name, document | changes)
+
+
+def registry_entry(**changes: Any) -> RegistryEntry:
+    """A declarative entry of registry `main`."""
+    entry = RegistryEntry(
+        registry="main",
+        namespace="default",
+        name="summarizer",
+        tag="stable",
+        hash=SOME_HASH,
+        title="Summarizer",
+        description="Condenses long documents into briefs",
+        labels={"team": "docs"},
+        form="declarative",
+        instructions="Condense what you are given into five sentences.",
+    )
+    return replace(entry, **changes)
+
+
+def image_entry(**changes: Any) -> RegistryEntry:
+    """An entry of registry `main` that is an image."""
+    return registry_entry(**({"form": "image", "instructions": "", "image": SOME_IMAGE} | changes))
+
+
+SEES_MAIN: dict[str, Any] = {
+    "see": [{"registry": "main", "namespaces": ["default"], "templates": ["registry-worker", "registry-image"]}],
+    "tools": {"fetch": ["web-search/fetch"]},
+    "images": ["registry.example/agents/summarizer"],
+}
+"""A policy's section that shows registry `main` and lets both kinds of templates take its entries."""
 
 
 def policy(**sections: Any) -> Policy:
@@ -133,9 +199,12 @@ class Bench:
     clock: FixedClock
     audit: RecordingAudit
     rules: FixedRules
+    registries: MemoryRegistries
 
 
-def services_on(world: MemoryWorld | KubernetesWorld, audit: Audit, rules: RuleSource) -> Services:
+def services_on(
+    world: MemoryWorld | KubernetesWorld, audit: Audit, rules: RuleSource, registries: Registries | None = None
+) -> Services:
     return Services(
         agents=world.agents,
         proposals=world.proposals,
@@ -145,12 +214,22 @@ def services_on(world: MemoryWorld | KubernetesWorld, audit: Audit, rules: RuleS
         keyring=world.keyring,
         inventory=world.inventory,
         access=world.access,
+        registries=registries or MemoryRegistries(),
         audit=audit,
         kind=KagentAgent(),
         clock=world.clock,
         rules=rules,
         roots=world.roots,
     )
+
+
+def registry_bench(**sections: Any) -> Bench:
+    """A bench whose policy shows registry `main`, with templates that take its entries."""
+    allow = {"allow": ["researcher", "registry-worker", "registry-image"]}
+    setup = bench(**({"template": allow, "registry": SEES_MAIN} | sections))
+    setup.rules.templates |= {one.name: one for one in (worker(), image_template())}
+    setup.world.access.granted |= {(root, name) for root in (ROOT, OTHER) for name in allow["allow"]}
+    return setup
 
 
 def bench(**sections: Any) -> Bench:
@@ -160,4 +239,5 @@ def bench(**sections: Any) -> Bench:
     world.inventory.tools_in["subagents"] = {"web-search": {"search", "fetch"}}
     world.access.granted |= {(ROOT, "researcher"), (OTHER, "researcher")}
     rules = FixedRules({"researcher": template()}, {"default": policy(**sections)})
-    return Bench(world, services_on(world, audit, rules), clock, audit, rules)
+    registries = MemoryRegistries()
+    return Bench(world, services_on(world, audit, rules, registries), clock, audit, rules, registries)

@@ -748,6 +748,12 @@ GUARDS = [
         of(POLICY, "test_each_guard_of_the_rule_book_acts_on_the_real_tool"),
     ),
     Guarantee(
+        "G.registry",
+        "Is the registry entry for this caller and this template, with tool servers and an image that are known here?",
+        "the rule book",
+        of(POLICY, "test_each_guard_of_the_rule_book_acts_on_the_real_tool"),
+    ),
+    Guarantee(
         "G.parameters",
         "Do the values fit the template's schema and the bounds, and can a person see all of them?",
         "the rule book",

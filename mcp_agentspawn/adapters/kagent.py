@@ -14,6 +14,7 @@ from mcp_agentspawn.core.names import (
     CREDENTIAL_HEADER,
     CREDENTIAL_KEY,
     DEPTH,
+    ENTRY,
     LIFETIME,
     PARENT,
     PROPOSAL,
@@ -42,11 +43,7 @@ class KagentAgent:
             "apiVersion": self.api_version,
             "kind": "Agent",
             "metadata": _metadata(agent),
-            "spec": {
-                "type": "Declarative",
-                "description": agent.description,
-                "declarative": self._declarative(agent),
-            },
+            "spec": self._image(agent) if agent.image else self._instructed(agent),
         }
 
     def read(self, manifest: Manifest) -> AgentDescription:
@@ -59,6 +56,21 @@ class KagentAgent:
         if not same:
             raise Refused("manifest.unreadable", "The manifest holds more or other fields than a subagent's may.")
         return agent
+
+    def _image(self, agent: AgentDescription) -> dict[str, Any]:
+        """An image and nothing beside it: commands, variables, volumes and accounts are never a registry's to say."""
+        return {
+            "type": "BYO",
+            "description": agent.description,
+            "byo": {"deployment": {"image": agent.image}},
+        }
+
+    def _instructed(self, agent: AgentDescription) -> dict[str, Any]:
+        return {
+            "type": "Declarative",
+            "description": agent.description,
+            "declarative": self._declarative(agent),
+        }
 
     def _declarative(self, agent: AgentDescription) -> dict[str, Any]:
         declarative: dict[str, Any] = {
@@ -88,7 +100,8 @@ def _metadata(agent: AgentDescription) -> dict[str, Any]:
             LIFETIME: str(int(lineage.lifetime.total_seconds())),
             REQUEST: lineage.request_digest,
             DEPTH: str(lineage.depth),
-        },
+        }
+        | ({ENTRY: lineage.entry} if lineage.entry else {}),
     }
 
 
@@ -125,6 +138,8 @@ def _compaction(compaction: Compaction) -> dict[str, Any]:
 
 def _description(manifest: Manifest) -> AgentDescription:
     metadata, spec = manifest["metadata"], manifest["spec"]
+    if spec["type"] == "BYO":
+        return _of_image(metadata, spec)
     declarative = spec["declarative"]
     return AgentDescription(
         id=metadata["name"],
@@ -135,6 +150,20 @@ def _description(manifest: Manifest) -> AgentDescription:
         skills=tuple(_skill_of(skill) for skill in declarative.get("a2aConfig", {}).get("skills", [])),
         compaction=_compaction_of(declarative.get("context", {}).get("compaction")),
         lineage=_lineage(metadata),
+    )
+
+
+def _of_image(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> AgentDescription:
+    return AgentDescription(
+        id=metadata["name"],
+        description=spec["description"],
+        instructions="",
+        model="",
+        tools=(),
+        skills=(),
+        compaction=None,
+        lineage=_lineage(metadata),
+        image=spec["byo"]["deployment"]["image"],
     )
 
 
@@ -162,4 +191,5 @@ def _lineage(metadata: Mapping[str, Any]) -> Lineage:
         request_digest=annotations[REQUEST],
         lifetime=timedelta(seconds=int(annotations[LIFETIME])),
         depth=int(annotations[DEPTH]),
+        entry=annotations.get(ENTRY, ""),
     )

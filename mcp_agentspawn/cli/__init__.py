@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "check": "mcp_agentspawn.cli.check:check",
     "test": "mcp_agentspawn.cli.trying.command:try_cases",
     "explain": "mcp_agentspawn.cli.explain:explain",
+    "search": "mcp_agentspawn.cli.search:search",
+    "registry": "mcp_agentspawn.cli.registry:registry",
     "manifests": "mcp_agentspawn.cli.onboard:manifests",
     "proposals": "mcp_agentspawn.cli.deciding:proposals",
     "show": "mcp_agentspawn.cli.deciding:show",
@@ -45,12 +47,12 @@ class Ports:
 
     async def read_heads(self, kubeconfig: Path | None) -> Sequence[Head]:
         """The audit heads of all ledgers, from the cluster of this kubeconfig; None: the current one."""
-        heads: Sequence[Head] = await import_module("mcp_agentspawn.app").read_heads(kubeconfig)
+        heads: Sequence[Head] = await import_module("mcp_agentspawn.composing").read_heads(kubeconfig)
         return heads
 
     def cluster(self, kubeconfig: Path | None) -> AbstractAsyncContextManager[Any]:
         """The cluster of this kubeconfig (None: the current one) with the identity that it names."""
-        reached: AbstractAsyncContextManager[Any] = import_module("mcp_agentspawn.app").connect(
+        reached: AbstractAsyncContextManager[Any] = import_module("mcp_agentspawn.composing").connect(
             (), kubeconfig=kubeconfig
         )
         return reached

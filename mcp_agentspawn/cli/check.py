@@ -36,7 +36,7 @@ def render_sample(template: Template) -> object:
         purpose=PURPOSE,
         parameters={name: example(schema) for name, schema in properties.items()},
         tools=tuple(f"{server}/{tool}" for server, rule in template.tools.items() for tool in rule.default),
-        model=template.models[0],
+        model=template.default_model,
         lifetime=template.lifetime.default,
     )
     return render(proposal_id(template.name, "example"), NOBODY, request, template, template.hash)

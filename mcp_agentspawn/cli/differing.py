@@ -11,8 +11,8 @@ from mcp_agentspawn.core.template import Template
 def differences(request: Request, template: Template) -> Iterator[tuple[str, str]]:
     """Each thing that is not as the template has it when nobody says: what it is, and the difference."""
     yield from _tools(request, template)
-    if request.model != template.models[0]:
-        yield "model", f"{request.model}, by default {template.models[0]}"
+    if request.model != template.default_model:
+        yield "model", f"{request.model}, by default {template.default_model}"
     if request.lifetime != template.lifetime.default:
         yield "lifetime", f"{minutes(request.lifetime)}, by default {minutes(template.lifetime.default)}"
     for name, value in sorted(request.parameters.items()):

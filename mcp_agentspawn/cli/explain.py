@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
-from mcp_agentspawn.app import in_memory, looking
+from mcp_agentspawn.composing import in_memory, looking
 from mcp_agentspawn.cli import FINDINGS, UNAVAILABLE
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.explaining import Document, document, lines

@@ -41,6 +41,7 @@ def request_digest(caller: Caller, request: Request, template_hash: str) -> str:
             "model": request.model,
             "lifetime": int(request.lifetime.total_seconds()),
         }
+        | ({"entry": request.entry} if request.entry else {})
     )
 
 

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import AgentDescription, Caller, Grant, Manifest, Proposal, Request
+from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Decision, Deny, Finding, Reason, Verdict
@@ -26,13 +27,19 @@ Question = Callable[[], Awaitable[Verdict]]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is judged before it is rendered. `template` is `None` when there is none of that name today."""
+    """What is judged before it is rendered. `template` is `None` when there is none of that name today.
+
+    `entry` is the registry entry that it is made of, as it is now; `None` when none was asked for.
+    """
 
     caller: Caller
     request: Request
     template: Template | None
     repeated: tuple[str, ...] = ()
     """Names of parameters that were given more than once."""
+    entry: RegistryEntry | None = None
+    overridden: tuple[str, ...] = ()
+    """Names of parameters that were given although only a registry entry fills them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, with every default filled in. `lifetime` is in whole seconds when written down."""
+    """What was asked, with every default filled in. `lifetime` is in whole seconds when written down.
+
+    `entry` is the handle of the registry entry that it is made of; `""` when it is made of the template alone.
+    """
 
     template: str
     purpose: str
@@ -82,6 +85,7 @@ class Request:
     tools: tuple[str, ...]
     model: str
     lifetime: timedelta
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ class Compaction:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What is stamped on a subagent: whose it is, from which template and request, for how long, and its depth left."""
+    """What is stamped on a subagent: whose it is, what it was made of, for how long, and its depth left.
+
+    `entry` is the handle of the registry entry that it was made of; `""` when there was none.
+    """
 
     root: Root
     parent: str
@@ -121,11 +128,15 @@ class Lineage:
     request_digest: str
     lifetime: timedelta
     depth: int = 0
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentDescription:
-    """An agent in neutral words; an adapter turns it into the manifest of one kind of agent and back."""
+    """An agent in neutral words; an adapter turns it into the manifest of one kind of agent and back.
+
+    One of an `image` has no instructions, model, tools, skills or compaction: they are the image's own business.
+    """
 
     id: str
     description: str
@@ -135,6 +146,7 @@ class AgentDescription:
     skills: tuple[Skill, ...]
     compaction: Compaction | None
     lineage: Lineage
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ TEMPLATE = f"{GROUP}/template"
 LIFETIME = f"{GROUP}/lifetime"
 REQUEST = f"{GROUP}/request"
 DEPTH = f"{GROUP}/depth"
-"""Annotations of a subagent: its root's virtual user, its parent, its template, its seconds, its request digest, and
-how many generations it may spawn itself."""
+ENTRY = f"{GROUP}/registry-entry"
+"""Annotations of a subagent: its root's virtual user, its parent, its template, its seconds, its request digest, how
+many generations it may spawn itself, and the registry entry that it was made of, if it was."""
 
 SPAWN_SERVER = "agentspawn"
 """The RemoteMCPServer of this server beside the subagents; only a subagent with depth left holds its tools."""

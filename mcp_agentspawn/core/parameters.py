@@ -70,7 +70,10 @@ class Parameter(Strict):
 
 
 class StringParameter(Parameter):
-    """Text. Without `enum` it is free text, and free text has a longest length."""
+    """Text. Without `enum` it is free text, and free text has a longest length.
+
+    One with `from_registry` is never given by a caller: it is filled with that part of a registry entry.
+    """
 
     type: Literal["string"]
     min_length: Count = Field(default=0, alias="minLength")
@@ -79,11 +82,14 @@ class StringParameter(Parameter):
     enum: list[str] | None = Field(default=None, min_length=1)
     default: str = ""
     examples: list[str] = Field(default_factory=list)
+    from_registry: Literal["instructions", "image"] | None = None
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
         if self.enum is None and self.max_length is None:
             raise PydanticCustomError("unbounded", "free text needs maxLength (or enum)")
+        if self.from_registry and (self.enum is not None or "default" in self.model_fields_set or self.narrows):
+            raise PydanticCustomError("filled", "what a registry entry fills has no enum, default or narrows")
         return self
 
 
@@ -168,8 +174,11 @@ Parameters = Annotated[dict[str, Any], Keys((ParametersSchema,)), AfterValidator
 
 
 def is_free_text(schema: Mapping[str, Any]) -> bool:
-    """Whether a parameter is text that anybody may have written: it arrives in a fence, on lines of its own."""
-    return schema["type"] == "string" and "enum" not in schema
+    """Whether a parameter is text that anybody may have written: it arrives in a fence, on lines of its own.
+
+    An image is none: the guard `registry` lets nothing but a repository and a digest through.
+    """
+    return schema["type"] == "string" and "enum" not in schema and schema.get("from_registry") != "image"
 
 
 def example(schema: Mapping[str, Any]) -> str | float | bool:

@@ -106,10 +106,13 @@ class Scope:
     namespaces: frozenset[str]
     labels: frozenset[tuple[str, str]] = frozenset()
 
+    def reaches(self, registry: str, namespace: str) -> bool:
+        """Whether any entry of that namespace can be one of them."""
+        return registry == self.registry and not self.namespaces.isdisjoint({namespace, EVERY_NAMESPACE})
+
     def holds(self, entry: RegistryEntry) -> bool:
         """Whether the entry is one of them."""
-        here = entry.namespace in self.namespaces or EVERY_NAMESPACE in self.namespaces
-        return entry.registry == self.registry and here and self.labels <= entry.labels.items()
+        return self.reaches(entry.registry, entry.namespace) and self.labels <= entry.labels.items()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,10 @@ def render(proposal: str, caller: Caller, request: Request, template: Template, 
             for skill in agent.skills
         ),
         compaction=_compaction(template),
-        lineage=Lineage(caller.root, caller.agent, template.name, digest, request.lifetime, template.depth),
+        lineage=Lineage(
+            caller.root, caller.agent, template.name, digest, request.lifetime, template.depth, request.entry
+        ),
+        image=fill(agent.image, request, template),
     )
 
 
@@ -67,7 +70,7 @@ def grant_of(request: Request, template: Template) -> Grant:
     properties = template.parameters.get("properties", {})
     return Grant(
         tools=request.tools,
-        models=(request.model,),
+        models=(request.model,) if request.model else (),
         lifetime=request.lifetime,
         depth=template.depth,
         ask_first=tuple(tool for tool in request.tools if _asks_first(tool, template)),

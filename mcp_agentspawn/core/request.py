@@ -3,14 +3,14 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from mcp_agentspawn.core.digest import MOST_INTEGER
 from mcp_agentspawn.core.guard import Asked
 from mcp_agentspawn.core.model import Caller, Request, Scalar
+from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.template import Template
 
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)\Z")
@@ -31,25 +31,43 @@ class Ask:
     registry_entry: str = ""
 
 
-def resolve(caller: Caller, ask: Ask, template: Template | None) -> Asked:
-    """Fill in what was left out. What can not be read as its kind stays text, for the schema to refuse."""
-    repeated = tuple(name for name, count in Counter(name for name, _ in ask.parameters).items() if count > 1)
-    properties = template.parameters.get("properties", {}) if template else {}
+def resolve(
+    caller: Caller,
+    ask: Ask,
+    template: Template | None,
+    entry: RegistryEntry | None = None,
+    tools: Iterable[str] = (),
+) -> Asked:
+    """Fill in what was left out. What can not be read as its kind stays text, for the schema to refuse.
+
+    `entry` is what the registry holds under the handle that was asked for, and `tools` what its tool servers become.
+    """
+    given = Counter(name for name, _ in ask.parameters)
     request = Request(
         template=ask.template,
         purpose=ask.purpose,
-        parameters=_parameters(ask, properties),
-        tools=tuple(sorted(set(ask.tools) or set(_default_tools(template)))),
-        model=ask.model or (template.models[0] if template else ""),
+        parameters=_parameters(ask, template, entry),
+        tools=tuple(sorted(set(ask.tools) or {*_default_tools(template), *tools})),
+        model=ask.model or (template.default_model if template else ""),
         lifetime=_lifetime(ask, template),
+        entry=str(entry.handle) if entry else "",
     )
-    return Asked(caller=caller, request=request, template=template, repeated=repeated)
+    return Asked(
+        caller=caller,
+        request=request,
+        template=template,
+        repeated=tuple(name for name, count in given.items() if count > 1),
+        entry=entry,
+        overridden=tuple(sorted(given.keys() & template.filled.keys())) if template else (),
+    )
 
 
-def _parameters(ask: Ask, properties: Mapping[str, Any]) -> dict[str, Scalar]:
+def _parameters(ask: Ask, template: Template | None, entry: RegistryEntry | None) -> dict[str, Scalar]:
+    properties = template.parameters.get("properties", {}) if template else {}
     defaults = {name: schema["default"] for name, schema in properties.items() if "default" in schema}
     given = {name: _typed(text, properties.get(name, {}).get("type")) for name, text in ask.parameters}
-    return {name: _as_stored(value) for name, value in (defaults | given).items()}
+    filled = {name: getattr(entry, part) for name, part in template.filled.items()} if template and entry else {}
+    return {name: _as_stored(value) for name, value in (defaults | given | filled).items()}
 
 
 def _as_stored(value: Scalar) -> Scalar:

@@ -17,9 +17,13 @@ def people_in_words(needed: int) -> str:
 
 
 def risk_of(template: Template, request: Request, *, at_least: Risk, long_life: timedelta) -> Risk:
-    """The template's risk or `at_least`, one tier higher for each thing that raises it."""
-    tier = TIERS.index(highest(template.risk, at_least)) + len(raised_by(template, request, long_life=long_life))
-    return TIERS[min(tier, len(TIERS) - 1)]
+    """The template's risk or `at_least`, one tier higher for each thing that raises it.
+
+    At least medium when it is made of a registry entry, and high when that is an image: both are somebody else's.
+    """
+    foreign: Risk = "high" if template.agent.image else "medium" if request.entry else "low"
+    least = TIERS.index(highest(template.risk, at_least, foreign))
+    return TIERS[min(least + len(raised_by(template, request, long_life=long_life)), len(TIERS) - 1)]
 
 
 def raised_by(template: Template, request: Request, *, long_life: timedelta) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from mcp_agentspawn.core.model import Risk
 from mcp_agentspawn.core.names import MOST_DEPTH, SPAWN_SERVER
 from mcp_agentspawn.core.parameters import Parameters, ParameterValidator, is_free_text
 from mcp_agentspawn.core.placeholders import placeholders
+from mcp_agentspawn.core.registry import Form
 from mcp_agentspawn.core.strict import Strict
 
 MOST_LIFETIME = timedelta(hours=24)
@@ -123,12 +124,30 @@ class CompactionRule(Strict):
 
 
 class AgentText(Strict):
-    """The agent itself; the only place where placeholders stand."""
+    """The agent itself; the only place where placeholders stand.
+
+    It has instructions, or it is an `image`: then the placeholder of a parameter that a registry entry fills.
+    """
 
     description: Sentence
-    instructions: Annotated[str, StringConstraints(max_length=65536), AfterValidator(_not_blank)]
+    instructions: Annotated[str, StringConstraints(max_length=65536), AfterValidator(_not_blank)] = ""
+    image: Annotated[str, Field(validate_default=True)] = ""
     skills: Annotated[tuple[SkillText, ...], Field(strict=False, max_length=20)] = ()
     compaction: CompactionRule | None = None
+
+    @field_validator("image")
+    @classmethod
+    def _one_kind(cls, image: str, info: ValidationInfo) -> str:
+        if bool(image) == bool(info.data.get("instructions", not image)):
+            raise ValueError("an agent has instructions or an image, and one of them")
+        return image
+
+    @field_validator("skills", "compaction")
+    @classmethod
+    def _instructed(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("image"):
+            raise ValueError("this is an image's own business")
+        return value
 
 
 class Template(Strict):
@@ -143,9 +162,9 @@ class Template(Strict):
     lifetime: Lifetime
     depth: int = Field(default=0, ge=0, le=MOST_DEPTH)
     parameters: Parameters = Field(default_factory=lambda: {"type": "object", "properties": {}})
-    models: Annotated[Names, Field(min_length=1)]
-    tools: dict[Name, ToolRule] = Field(default_factory=dict)
     agent: AgentText
+    models: Annotated[Names, Field(validate_default=True)] = ()
+    tools: dict[Name, ToolRule] = Field(default_factory=dict)
 
     _name: str = PrivateAttr(default="")
     _hash: str = PrivateAttr(default="")
@@ -165,21 +184,51 @@ class Template(Strict):
         """Says where a request's values do not fit the parameters; a name that is not there does not either."""
         return ParameterValidator({**self.parameters, "additionalProperties": False})
 
+    @property
+    def default_model(self) -> str:
+        """The model when nobody says; `""` for an image, which has none here."""
+        return self.models[0] if self.models else ""
+
+    @property
+    def takes(self) -> Form | None:
+        """The form of the registry entries that it is filled with; `None` when it stands on its own."""
+        if self.agent.image:
+            return "image"
+        return "declarative" if self.filled else None
+
+    @cached_property
+    def filled(self) -> Mapping[str, str]:
+        """The parameters that a registry entry fills, and with which part of it."""
+        properties = self.parameters.get("properties", {}).items()
+        return {name: schema["from_registry"] for name, schema in properties if "from_registry" in schema}
+
     @classmethod
     def named(cls, name: str, document: Mapping[str, Any]) -> Self:
         """Validate a parsed document. Raises pydantic's `ValidationError`."""
         return cls.model_validate(document, context={"name": name})
 
+    @field_validator("models")
+    @classmethod
+    def _has_models(cls, models: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        agent = info.data.get("agent")
+        if agent is not None and bool(models) == bool(agent.image):
+            raise ValueError("an image has no models here" if models else "name at least one")
+        return models
+
     @field_validator("tools")
     @classmethod
-    def _without_spawning(cls, tools: dict[str, ToolRule]) -> dict[str, ToolRule]:
+    def _without_spawning(cls, tools: dict[str, ToolRule], info: ValidationInfo) -> dict[str, ToolRule]:
         if SPAWN_SERVER in tools:
             raise ValueError(f"{SPAWN_SERVER} is not named here: depth gives its tools")
+        if tools and (agent := info.data.get("agent")) and agent.image:
+            raise ValueError("an image has no tools here")
         return tools
 
     @field_validator("agent")
     @classmethod
     def _placeholders_fit(cls, agent: AgentText, info: ValidationInfo) -> AgentText:
+        if agent.image and info.data.get("depth"):
+            raise ValueError("an image has no depth: it could not be held to what it may spawn")
         if "parameters" in info.data:
             problems = list(_misplaced(agent, info.data["parameters"].get("properties", {})))
             if problems:
@@ -197,6 +246,9 @@ class Template(Strict):
 
 
 def _misplaced(agent: AgentText, properties: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+    images = [name for name, schema in properties.items() if schema.get("from_registry") == "image"]
+    if [agent.image] * bool(agent.image) != [f"${{{name}}}" for name in images]:
+        yield _problem(("image",), "the placeholder of the one parameter with from_registry: image", None)
     for number, line in enumerate(agent.instructions.split("\n")):
         yield from _objections(("instructions",), line, properties, number)
     yield from _objections(("description",), agent.description, properties)

@@ -6,6 +6,7 @@ One word per guard: its key in the policy file, its module here, the prefix of i
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property, partial
+from typing import Annotated
 
 from pydantic import Field
 
@@ -23,7 +24,9 @@ from mcp_agentspawn.core.guard import (
 )
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.registry import Blueprint, Route, View
 from mcp_agentspawn.core.strict import Strict
+from mcp_agentspawn.core.template import Name, Template, Words
 from mcp_agentspawn.core.verdict import Decision, Finding
 from mcp_agentspawn.guards.access import ClusterAccess
 from mcp_agentspawn.guards.approval import ApprovalGuard
@@ -35,6 +38,7 @@ from mcp_agentspawn.guards.manifest import ManifestInvariants
 from mcp_agentspawn.guards.parameters import ParametersGuard
 from mcp_agentspawn.guards.quota import Quota
 from mcp_agentspawn.guards.rate import ChangeRate
+from mcp_agentspawn.guards.registry import RegistryGuard
 from mcp_agentspawn.guards.template import TemplateGuard
 
 
@@ -49,12 +53,26 @@ class Callers(Strict):
         return root.namespace in self.namespaces or root.name in self.service_accounts
 
 
+class RouteRule(Strict):
+    """A search with one of these words finds this template first."""
+
+    words: Annotated[Words, Field(min_length=1)]
+    first: Name
+
+
+class Search(Strict):
+    """What a search does beside ranking; it is no guard."""
+
+    routes: Annotated[tuple[RouteRule, ...], Field(strict=False)] = ()
+
+
 class Policy(Strict):
     """One policy file. A missing section is the strict default, an unknown one an error."""
 
     callers: Callers = Callers()
     freeze: FreezeGuard = FreezeGuard()
     template: TemplateGuard = TemplateGuard()
+    registry: RegistryGuard = RegistryGuard()
     parameters: ParametersGuard = ParametersGuard()
     content: ContentGuard = ContentGuard()
     manifest: ManifestInvariants = ManifestInvariants()
@@ -64,11 +82,23 @@ class Policy(Strict):
     quota: Quota = Quota()
     access: ClusterAccess = ClusterAccess()
     approval: ApprovalGuard = ApprovalGuard()
+    search: Search = Search()
 
     @cached_property
     def hash(self) -> str:
         """`sha256:` of everything it says."""
         return digest_of(self.model_dump(mode="json"))
+
+    def view(self, templates: Mapping[str, Template]) -> View:
+        """All that callers under this policy can find. What only a registry entry fills is no find of its own."""
+        here = [templates[name] for name in sorted(self.template.allow) if name in templates]
+        return View(
+            scopes=frozenset(rule.scope for rule in self.registry.see),
+            blueprints=tuple(
+                Blueprint(one.name, one.description, tuple(one.keywords)) for one in here if not one.takes
+            ),
+            routes=tuple(Route(tuple(rule.words), rule.first) for rule in self.search.routes),
+        )
 
     def guards(self, step: Step) -> Mapping[str, Guard]:
         """The guards that are asked at this step, in order."""

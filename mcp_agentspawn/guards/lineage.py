@@ -37,6 +37,9 @@ class LineageGuard(ManifestGuard):
         reasons += _account(caller, await facts.ledger(caller), await facts.switches())
         if rendered.grant.depth > self.most_depth - len(ancestors):
             reasons.append(Reason("lineage.depth", "The policy allows no such depth here.", "template"))
+        if caller.agent and rendered.agent.image:
+            message = "What an image does can not be held to its parent's grant: only an orchestrator may ask for one."
+            reasons.append(Reason("lineage.image", message, "registry_entry"))
         if caller.agent:
             reasons += _parent(rendered, ancestors, await facts.ledger(caller, fresh=True), facts.now)
         return verdict_of(reasons)

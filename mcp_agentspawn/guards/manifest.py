@@ -50,6 +50,9 @@ def _identity(rendered: Rendered) -> Iterator[Reason]:
         yield Reason("manifest.owner", "A subagent is stamped with its caller and lives in its namespace.", "metadata")
     if agent.lineage.template != rendered.template.name:
         yield Reason("manifest.template", "A subagent is stamped with the template it was made from.", "metadata")
+    if agent.lineage.entry != rendered.request.entry:
+        message = "A subagent is stamped with the registry entry that it was made of."
+        yield Reason("manifest.registry_entry", message, "metadata")
 
 
 def _lifetime(rendered: Rendered) -> Iterator[Reason]:
@@ -60,7 +63,10 @@ def _lifetime(rendered: Rendered) -> Iterator[Reason]:
 
 
 def _model(rendered: Rendered) -> Iterator[Reason]:
-    if rendered.agent.model not in rendered.template.models:
+    image = rendered.template.agent.image
+    if bool(rendered.agent.image) != bool(image):
+        yield Reason("manifest.image", "A subagent is of an image when its template is, and only then.", "template")
+    if rendered.agent.model not in (rendered.template.models or ("",)):
         yield Reason("manifest.model_not_allowed", "The template does not allow this model.", "model")
 
 
@@ -85,7 +91,7 @@ async def _present(rendered: Rendered, facts: Facts, *, fresh: bool) -> Verdict:
     models = await facts.models(rendered.caller, fresh=fresh)
     servers = await facts.tools(rendered.caller, fresh=fresh)
     reasons = []
-    if rendered.agent.model not in models:
+    if rendered.agent.model not in models and not rendered.agent.image:
         message = f"There is no ModelConfig {rendered.agent.model} in the subagents' namespace."
         reasons.append(Reason("manifest.model_missing", message, "model"))
     for selection in rendered.agent.tools:

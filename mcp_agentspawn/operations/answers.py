@@ -4,9 +4,10 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from mcp_agentspawn.core.model import Phase, Risk
+from mcp_agentspawn.core.registry import Freshness
 from mcp_agentspawn.core.verdict import Outcome, Reason
 
 
@@ -61,7 +62,14 @@ class Templates(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """One blueprint that may fit a task. `handle` is the template's name for source `template`."""
+    """One blueprint that may fit a task. `source` is `template`, or the registry of an entry.
+
+    `template` is what to propose with, `""` when no template takes the entry. `handle` is the template's name, or the
+    `registry_entry` to propose with. `matched` says why it was found. Of an entry, `name`, `description` and `labels`
+    are a stranger's words; `flags` are the groups of content rules that they fall under. `running` is the agent
+    (`namespace/name`) that it already is. `risk` is that of a proposal with nothing but defaults, `""` when there can
+    be none.
+    """
 
     handle: str
     source: str
@@ -72,6 +80,24 @@ class Hit:
     matched: tuple[str, ...]
     spawnable: bool
     blocked_by: tuple[Reason, ...] = ()
+    template: str
+    risk: Literal["low", "medium", "high", ""] = ""
+    flags: tuple[str, ...] = ()
+    running: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryState:
+    """How current the entries of a registry are: `fresh`, `stale`, or `away` when nothing is known of it.
+
+    `as_of` is when they were read, `""` when they never were; `problems` are codes of what the last reading met.
+    """
+
+    registry: str
+    freshness: Freshness
+    as_of: str
+    age_seconds: int
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +106,7 @@ class Hits(Answer):
 
     hits: tuple[Hit, ...]
     next_cursor: str = ""
+    registries: tuple[RegistryState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +155,7 @@ class Entry:
     model: str
     tools: tuple[str, ...]
     digest: str
+    registry_entry: str = ""
     uid: str = ""
     a2a_url: str = ""
     proposal_expires_at: str = ""

@@ -12,12 +12,14 @@ from mcp_agentspawn.core.errors import Refused, Upstream
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.model import Caller, Proposal
 from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Decision, Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Applied, Pending, Refusal
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, Case, new_case, reserve, standing
+from mcp_agentspawn.operations.entries import UNANSWERED, read_entry
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse, refuse_by
 from mcp_agentspawn.operations.services import LiveFacts, Services
 from mcp_agentspawn.operations.views import applied, pending
@@ -31,6 +33,9 @@ DRIFTED = Reason("proposal.template_changed", "The template is no longer what wa
 REBUILT = Reason("proposal.manifest_changed", "This server no longer makes such manifests.")
 POLICY = Reason("proposal.policy_changed", "The policy has changed since this was proposed.")
 CRD = Reason("proposal.crd_changed", "The cluster's schema of agents has changed since this was proposed.")
+ENTRY = Reason(
+    "proposal.registry_entry_changed", "The registry entry is no longer what was rendered.", "registry_entry"
+)
 PARENT = Reason("proposal.parent_changed", "The parent is no longer the one for which this was proposed.")
 OF_THE_MOMENT = frozenset({"access", "approval", "freeze", "quota", "rate"})
 """Guards that refuse for what is so right now, and not because something has changed since."""
@@ -38,7 +43,10 @@ OF_THE_MOMENT = frozenset({"access", "approval", "freeze", "quota", "rate"})
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """What is to be applied, and by which rules: those of this moment."""
+    """What is to be applied, and by which rules: those of this moment.
+
+    `entry` is the registry entry that it was made of, as it is now; `None` when it was made of none.
+    """
 
     services: Services
     caller: Caller
@@ -46,6 +54,12 @@ class Matter:
     policy: Policy
     template: Template | None
     facts: LiveFacts
+    entry: RegistryEntry | None = None
+
+    @property
+    def asked(self) -> Asked:
+        """What the guards of requests judge."""
+        return Asked(self.caller, self.stored.request, self.template, entry=self.entry)
 
 
 async def apply(
@@ -87,7 +101,19 @@ async def _attempt(services: Services, caller: Caller, proposal: str, digest: st
         return await refuse(services, caller, "apply_subagent", (NO_POLICY,), subject=stored.id)
     if stored.expires_at <= facts.now:
         return await _stale(services, caller, stored, EXPIRED)
-    return await _judge(Matter(services, caller, stored, policy, template, facts))
+    return await _judge_entry(Matter(services, caller, stored, policy, template, facts))
+
+
+async def _judge_entry(matter: Matter) -> Applied | Pending | Refusal:
+    """Judge it, unless the registry entry that it was made of has changed, or the registry does not say."""
+    entry = await read_entry(matter.services, matter.policy, matter.stored.request.entry)
+    if not isinstance(entry, Reason):
+        return await _judge(replace(matter, entry=entry))
+    if entry is not UNANSWERED:
+        return await _stale(matter.services, matter.caller, matter.stored, ENTRY)
+    return await refuse(
+        matter.services, matter.caller, "apply_subagent", (entry,), outcome="unavailable", subject=matter.stored.id
+    )
 
 
 async def _ended(services: Services, caller: Caller, stored: Proposal) -> Applied | Refusal:
@@ -100,8 +126,7 @@ async def _ended(services: Services, caller: Caller, stored: Proposal) -> Applie
 
 async def _judge(matter: Matter) -> Applied | Pending | Refusal:
     stored, facts = matter.stored, matter.facts
-    asked = Asked(matter.caller, stored.request, matter.template)
-    first = await decide(matter.policy.before_rendering(asked, facts, "apply"))
+    first = await decide(matter.policy.before_rendering(matter.asked, facts, "apply"))
     if matter.template is None or first.outcome != "allowed":
         return await _refuse(matter, first)
     rendered = as_stored(matter, matter.template)

@@ -75,7 +75,7 @@ async def usable_templates(services: Services, caller: Caller, policy: Policy) -
 def _offer(template: Template, policy: Policy) -> TemplateOffer:
     tools = template.tools.items()
     defaults = tuple(f"{server}/{tool}" for server, rule in tools for tool in rule.default)
-    asked = Request(template.name, "", {}, defaults, template.models[0], template.lifetime.default)
+    asked = Request(template.name, "", {}, defaults, template.default_model, template.lifetime.default)
     risk = policy.approval.risk(template, asked)
     return TemplateOffer(
         name=template.name,

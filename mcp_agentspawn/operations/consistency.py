@@ -30,6 +30,7 @@ def misfits(templates: Mapping[str, Template], policies: Mapping[str, Policy]) -
     """Everything that does not fit; nothing of it makes anything unsafe, but something will always be refused."""
     found = [misfit for name, template in templates.items() for misfit in _of_template(name, template, policies)]
     found += [misfit for name, policy in policies.items() for misfit in _of_policy(name, policy, templates)]
+    found += [misfit for name, policy in policies.items() for misfit in _of_registry(name, policy, templates)]
     return [*found, *overlaps(policies)]
 
 
@@ -55,12 +56,42 @@ def _matched_too(name: str, other: str, policies: Mapping[str, Policy]) -> Itera
 def _of_template(name: str, template: Template, policies: Mapping[str, Policy]) -> Iterator[Misfit]:
     if not any(name in policy.template.allow for policy in policies.values()):
         yield Misfit("template", name, (), "no policy allows this template")
+    elif template.takes and not any(
+        name in rule.templates for policy in policies.values() for rule in policy.registry.see
+    ):
+        yield Misfit("template", name, (), "no policy lets this template take registry entries")
     for index, model in enumerate(template.models):
         if not OBJECT_NAME.match(model):
             yield Misfit("template", name, ("models", index), "no ModelConfig can have this name")
     for server in template.tools:
         if not OBJECT_NAME.match(server):
             yield Misfit("template", name, ("tools", server), "no RemoteMCPServer can have this name")
+
+
+def _of_registry(name: str, policy: Policy, templates: Mapping[str, Template]) -> Iterator[Misfit]:
+    """Where a policy's sections about registries and searches name templates and tools that are not to be had."""
+    here = {allowed: templates[allowed] for allowed in policy.template.allow if allowed in templates}
+    for index, rule in enumerate(policy.registry.see):
+        for place, taker in enumerate(rule.templates):
+            if taker not in here or not here[taker].takes:
+                message = "no template that template.allow lists takes registry entries under this name"
+                yield Misfit("policy", name, ("registry", "see", index, "templates", place), message)
+    allowed = {
+        f"{server}/{tool}"
+        for one in here.values()
+        if one.takes
+        for server in one.tools
+        for tool in one.tools[server].allow
+    }
+    for server, tools in policy.registry.tools.items():
+        for index, tool in enumerate(tools):
+            if tool not in allowed:
+                message = "no template that takes registry entries allows this tool"
+                yield Misfit("policy", name, ("registry", "tools", server, index), message)
+    for index, route in enumerate(policy.search.routes):
+        if route.first not in here or here[route.first].takes:
+            message = "no template that can be found bears this name"
+            yield Misfit("policy", name, ("search", "routes", index, "first"), message)
 
 
 def _of_policy(name: str, policy: Policy, templates: Mapping[str, Template]) -> Iterator[Misfit]:

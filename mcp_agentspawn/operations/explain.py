@@ -11,16 +11,18 @@ from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import Asked, Guard, Rendered, Step, decide, verdict_of
 from mcp_agentspawn.core.model import Caller, Manifest, Root
 from mcp_agentspawn.core.render import proposal_id
-from mcp_agentspawn.core.request import Ask, resolve
+from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Outcome, Reason
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.apply import DIGEST, EXPIRED, Matter, as_stored, changed_since
+from mcp_agentspawn.operations.apply import DIGEST, ENTRY, EXPIRED, Matter, as_stored, changed_since
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, standing
-from mcp_agentspawn.operations.propose import rendered_anew
+from mcp_agentspawn.operations.entries import UNANSWERED, read_entry
+from mcp_agentspawn.operations.propose import rendered_anew, resolved
 from mcp_agentspawn.operations.refusing import NO_POLICY
 from mcp_agentspawn.operations.services import Services
 
 NOT_ONE_POLICY = "not exactly one policy is for this caller"
+NO_ENTRY = "without the registry entry there is nothing to judge"
 NO_TEMPLATE = "there is no template of that name, so nothing was rendered"
 ENDED = "the proposal is no longer open"
 HELD = "its place is reserved already"
@@ -98,7 +100,11 @@ async def explain_request(services: Services, caller: Caller, ask: Ask) -> Expla
     policies = rules.matching(caller.root)
     if len(policies) != 1:
         return _unruled("propose", caller, policies)
-    policy, asked = rules.policies[policies[0]], resolve(caller, ask, rules.templates.get(ask.template))
+    policy = rules.policies[policies[0]]
+    entry = await read_entry(services, policy, ask.registry_entry)
+    if isinstance(entry, Reason):
+        return Explained("propose", caller, policies, _without_entry("registry", entry, entry, policy))
+    asked = resolved(policy, caller, ask, rules.templates.get(ask.template), entry)
     ledger, rendered = await facts.ledger(caller, fresh=True), _rendered(services, asked)
     heard = await _heard(policy, "propose", asked, rendered, facts)
     if isinstance(rendered, str):
@@ -127,7 +133,19 @@ async def explain_proposal(services: Services, root: Root, id_: str, account: st
         ending = Finding("proposal", verdict_of(await _ending(matter)))
         heard: tuple[Heard, ...] = (ending, *_unasked(matter.policy, ENDED))
         return Explained("apply", caller, policies, heard, manifest=json.loads(stored.manifest))
-    return await _open(matter, policies)
+    entry = await read_entry(services, matter.policy, stored.request.entry)
+    if isinstance(entry, Reason):
+        heard = _without_entry("proposal", entry, ENTRY, matter.policy)
+        return Explained("apply", caller, policies, heard, manifest=json.loads(stored.manifest))
+    return await _open(replace(matter, entry=entry), policies)
+
+
+def _without_entry(guard: str, why: Reason, denial: Reason, policy: Policy) -> tuple[Heard, ...]:
+    """What is heard when there is no entry to judge: a denial, or that the registry did not say."""
+    answer: Heard = Finding(guard, Deny((denial,)))
+    if why is UNANSWERED:
+        answer = Unanswered("registry", "unavailable", why.message)
+    return (answer, *(one for one in _unasked(policy, NO_ENTRY) if one.guard != answer.guard))
 
 
 def _unruled(step: Step, caller: Caller, policies: tuple[str, ...]) -> Explained:
@@ -149,11 +167,10 @@ def _rendered(services: Services, asked: Asked) -> Rendered | str:
 
 async def _open(matter: Matter, policies: tuple[str, ...]) -> Explained:
     stored, facts, rendered = matter.stored, matter.facts, _as_it_was(matter)
-    asked = Asked(matter.caller, stored.request, matter.template)
     held = stored.id in (await facts.ledger(matter.caller, fresh=True)).live
     reasons = _staleness(matter) + ([rendered] if isinstance(rendered, Reason) else [])
     ready = rendered.message if isinstance(rendered, Reason) else rendered
-    heard = await _heard(matter.policy, "apply", asked, ready, facts, held=held)
+    heard = await _heard(matter.policy, "apply", matter.asked, ready, facts, held=held)
     return Explained(
         "apply",
         matter.caller,

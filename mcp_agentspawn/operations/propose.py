@@ -10,6 +10,7 @@ from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, RestsOn
 from mcp_agentspawn.core.ports import AgentKind, Record
+from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.render import grant_of, proposal_id, render
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.risk import PEOPLE
@@ -18,13 +19,10 @@ from mcp_agentspawn.core.verdict import Decision, Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations import places
 from mcp_agentspawn.operations.answers import Proposed, Refusal
+from mcp_agentspawn.operations.entries import OUTCOMES, read_entry
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse, refuse_by
 from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME, LiveFacts, Services
 from mcp_agentspawn.operations.views import proposed
-
-NO_REGISTRY = Reason(
-    "template.registry_entry", "Only templates can be spawned: leave registry_entry empty.", "registry_entry"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,11 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
     policy = rules.policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "propose_subagent", (NO_POLICY,))
-    if ask.registry_entry:
-        return await refuse(services, caller, "propose_subagent", (NO_REGISTRY,))
-    asked = resolve(caller, ask, rules.templates.get(ask.template))
+    entry = await read_entry(services, policy, ask.registry_entry)
+    if isinstance(entry, Reason):
+        outcome = OUTCOMES.get(entry.code, "denied")
+        return await refuse(services, caller, "propose_subagent", (entry,), outcome=outcome)
+    asked = resolved(policy, caller, ask, rules.templates.get(ask.template), entry)
     facts = services.facts()
     decision = await decide(policy.before_rendering(asked, facts, "propose"))
     if decision.outcome != "allowed" or asked.template is None:
@@ -61,6 +61,11 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
     digest = request_digest(caller, asked.request, asked.template.hash)
     since = (await facts.switches()).counts_since(caller.root.name)
     return await _find_or_make(Case(services, caller, policy, asked, asked.template, digest, facts.now, since))
+
+
+def resolved(policy: Policy, caller: Caller, ask: Ask, template: Template | None, entry: RegistryEntry | None) -> Asked:
+    """What is asked, with the tools that the policy gives for the entry's tool servers."""
+    return resolve(caller, ask, template, entry, policy.registry.tools_for(entry.tool_servers) if entry else ())
 
 
 async def _find_or_make(case: Case) -> Proposed | Refusal:
@@ -190,5 +195,7 @@ def _proposal(case: Case, rendered: Rendered, rests_on: RestsOn) -> Proposal:
 
 
 def _record(event: str, proposal: Proposal, caller: Caller, outcome: str = "") -> Record:
-    details = {"digest": proposal.digest, "request": proposal.request_digest, "template": proposal.request.template}
+    request = proposal.request
+    details = {"digest": proposal.digest, "request": proposal.request_digest, "template": request.template}
+    details |= {"registry_entry": request.entry} if request.entry else {}
     return Record(event, caller.root.name, caller.agent, proposal.id, outcome=outcome, details=details)

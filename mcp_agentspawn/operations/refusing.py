@@ -23,6 +23,7 @@ NEXT_STEPS = {
     "proposal": "Propose again with propose_subagent; list_subagents shows your open proposals.",
     "quota": "Retire what you no longer need with retire_subagent, or wait.",
     "rate": "Wait a minute, then try again.",
+    "registry": "Search again with search_agents_agentregistry and take a hit that is spawnable.",
     "template": "Call list_templates and choose one of those.",
 }
 OTHERWISE = "Do not repeat this call unchanged; the reasons say what to change."

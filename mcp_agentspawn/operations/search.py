@@ -1,79 +1,85 @@
-"""Find the blueprints that may fit a task: for now, over the templates that the caller may use."""
+"""Find who can do a task: among the templates that the caller may use, and in the registries that it may see."""
 
-import re
-from collections.abc import Iterator, Sequence
+import base64
+import json
+from collections.abc import Sequence
 
+from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Caller
-from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.moments import to_the_second
+from mcp_agentspawn.core.registry import Place, Query, Standing
 from mcp_agentspawn.core.verdict import Reason
-from mcp_agentspawn.operations.answers import Hit, Hits, Refusal
+from mcp_agentspawn.operations.answers import Hit, Hits, Refusal, RegistryState
 from mcp_agentspawn.operations.browse import usable_templates
+from mcp_agentspawn.operations.hits import Looking, hit_of
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
 
-WORD = re.compile(r"\w+")
-WEIGHTS = {"name": 3.0, "keywords": 2.0, "description": 1.0}
-SHORTEST_STEM = 4
-
-CURSOR = Reason("search.cursor", "This cursor was not given by the last page.", "cursor")
+CURSOR = Reason("search.cursor", "This cursor was not given by the last page of this search.", "cursor")
+NO_AGE = -1
 
 
 async def search(
     services: Services, caller: Caller, query: str, limit: int, cursor: str, source: str, labels: Sequence[str]
 ) -> Hits | Refusal:
-    """Rank what the caller may use against the words of a task; without a query, everything by name."""
-    policy = services.rules.current().policy_for(caller.root)
+    """Rank what the caller can find against the words of a task; without a query, everything by name."""
+    rules = services.rules.current()
+    policy = rules.policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "search_agents_agentregistry", (NO_POLICY,))
-    if cursor and not re.fullmatch(r"[0-9]{1,6}", cursor):
+    asked = digest_of([caller.root.name, caller.agent, query, source, sorted(labels)])
+    after = _read(cursor, asked)
+    if cursor and after is None:
         return await refuse(services, caller, "search_agents_agentregistry", (CURSOR,))
-    usable = await usable_templates(services, caller, policy) if source in {"", "template"} else []
-    labelled = [template for template in usable if set(labels) <= set(template.keywords)]
-    hits = sorted(_ranked(query, labelled), key=lambda hit: (-hit.score, hit.name))
-    start = int(cursor or 0)
-    more = start + limit < len(hits)
+    usable = {template.name: template for template in await usable_templates(services, caller, policy)}
+    view = policy.view(rules.templates)
+    wanted = Query(query, limit, frozenset(usable), source, tuple(labels), after)
+    page = await services.registries.find(view, wanted)
+    looking = Looking(services, caller, policy, usable, services.facts())
+    hits = tuple([await hit_of(looking, finding) for finding in page.findings])
     return Hits(
-        hits=tuple(hits[start : start + limit]),
-        next_cursor=str(start + limit) if more else "",
-        next_step="Call propose_subagent with a hit's handle as template." if hits else "Try other words.",
+        hits=hits,
+        next_cursor=_written(page.findings[-1].place, asked) if page.more else "",
+        registries=tuple(
+            _state(services, one) for one in services.registries.standings() if one.registry in view.registries
+        ),
+        next_step=_next_step(hits),
     )
 
 
-def _ranked(query: str, templates: Sequence[Template]) -> Iterator[Hit]:
-    words = _words(query)
-    for template in templates:
-        fields = {
-            "name": _words(template.name),
-            "keywords": _words(" ".join(template.keywords)),
-            "description": _words(template.description),
-        }
-        score = sum(WEIGHTS[field] * len(_shared(words, there)) for field, there in fields.items())
-        matched = sorted(set().union(*(_shared(words, there) for there in fields.values())))
-        if score or not words:
-            yield _hit(template, score, tuple(matched))
+def _next_step(hits: Sequence[Hit]) -> str:
+    if not hits:
+        return "Try other words."
+    first = next((hit for hit in hits if hit.spawnable), None)
+    if first is None:
+        return "None of these can be spawned for you: read blocked_by, or try other words."
+    if first.source == "template":
+        return f"Call propose_subagent with template {first.template}; list_templates shows its parameters."
+    return f"Call propose_subagent with template {first.template} and the hit's handle as registry_entry."
 
 
-def _hit(template: Template, score: float, matched: tuple[str, ...]) -> Hit:
-    return Hit(
-        handle=template.name,
-        source="template",
-        name=template.name,
-        description=template.description,
-        labels=tuple(template.keywords),
-        score=score,
-        matched=matched,
-        spawnable=True,
+def _state(services: Services, standing: Standing) -> RegistryState:
+    as_of = standing.as_of
+    return RegistryState(
+        registry=standing.registry,
+        freshness=standing.freshness,
+        as_of=to_the_second(as_of) if as_of else "",
+        age_seconds=int((services.clock.now() - as_of).total_seconds()) if as_of else NO_AGE,
+        problems=standing.problems,
     )
 
 
-def _words(text: str) -> set[str]:
-    return {word.casefold() for word in WORD.findall(text)}
+def _written(place: Place, asked: str) -> str:
+    """A cursor: where the page ends, and which search it is of."""
+    parts = [asked, place.suspected, place.routed, place.score, place.key]
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
-def _shared(asked: set[str], there: set[str]) -> set[str]:
-    return {word for word in asked if any(_alike(word, other) for other in there)}
-
-
-def _alike(word: str, other: str) -> bool:
-    shorter = min(len(word), len(other))
-    return word == other or (shorter >= SHORTEST_STEM and (word.startswith(other) or other.startswith(word)))
+def _read(cursor: str, asked: str) -> Place | None:
+    """Where the page before ended; `None` for what is no cursor of this search."""
+    try:
+        search_of, *place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        suspected, routed, score, key = place
+        return Place(bool(suspected), bool(routed), float(score), str(key)) if search_of == asked else None
+    except (ValueError, TypeError, RecursionError):
+        return None

@@ -25,6 +25,7 @@ from mcp_agentspawn.core.ports import (
     Switchboard,
     Violation,
 )
+from mcp_agentspawn.core.registry import Registries, View
 from mcp_agentspawn.core.switches import Switches
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
@@ -42,6 +43,10 @@ class Rules:
     def matching(self, root: Root) -> tuple[str, ...]:
         """The names of the policies for this root."""
         return tuple(sorted(name for name, policy in self.policies.items() if policy.callers.match(root)))
+
+    def views(self) -> frozenset[View]:
+        """What the callers of any policy can find."""
+        return frozenset(policy.view(self.templates) for policy in self.policies.values())
 
     def policy_for(self, root: Root) -> Policy | None:
         """The one policy that matches; `None` when none does, or more than one."""
@@ -100,6 +105,7 @@ class Services:
     keyring: Keyring
     inventory: Inventory
     access: Access
+    registries: Registries
     audit: Audit
     kind: AgentKind
     clock: Clock

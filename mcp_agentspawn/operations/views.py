@@ -97,6 +97,7 @@ def entry(proposal: Proposal, agent: Subagent | None, ledger: Ledger) -> dict[st
         "model": proposal.request.model,
         "tools": proposal.request.tools,
         "digest": proposal.digest,
+        "registry_entry": proposal.request.entry,
     }
     if agent is not None:
         fields |= {"uid": agent.uid, "a2a_url": a2a_url(agent), "agent_expires_at": to_the_second(agent.expires_at)}

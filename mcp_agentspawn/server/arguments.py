@@ -28,10 +28,14 @@ class Parameter(BaseModel):
 
 Query = Annotated[str, Field(max_length=500, description="The task in a few words; empty lists everything by name")]
 Limit = Annotated[int, Field(ge=1, le=50, description="How many hits at most"), WHOLE]
-Cursor = Annotated[str, Field(max_length=500, description="next_cursor of the page before; empty for the first page")]
-Source = Annotated[str, Field(max_length=63, description="Only hits of this source, such as template; empty for all")]
-Label = Annotated[str, Field(min_length=1, max_length=63)]
-Labels = Annotated[list[Label], Field(max_length=16, description="Only hits with all of these labels (keywords)")]
+Cursor = Annotated[str, Field(max_length=1200, description="next_cursor of the page before; empty for the first page")]
+Source = Annotated[
+    str, Field(max_length=63, description="Only hits of this source: template, or a registry; empty for all")
+]
+Label = Annotated[str, Field(min_length=1, max_length=260)]
+Labels = Annotated[
+    list[Label], Field(max_length=16, description="Only hits with all of these labels, as hits show them")
+]
 
 TemplateName = Annotated[str, Field(pattern=ID, max_length=63, description="A template's name, from list_templates")]
 Purpose = Annotated[
@@ -50,7 +54,10 @@ Model = Annotated[str, Field(max_length=253, description="One of the template's 
 Lifetime = Annotated[
     int, Field(ge=0, le=1440, description="Minutes until it is removed by itself; 0 for the template's default"), WHOLE
 ]
-RegistryEntry = Annotated[str, Field(max_length=500, description="Leave it empty: only templates can be spawned yet")]
+RegistryEntry = Annotated[
+    str,
+    Field(max_length=600, description="A hit's handle, when the hit is a registry entry; empty for a template alone"),
+]
 
 ProposalId = Annotated[str, Field(pattern=ID, max_length=63, description="What propose_subagent returned as proposal")]
 Digest = Annotated[str, Field(pattern=DIGEST, max_length=71, description="The digest that came with that proposal")]

@@ -8,7 +8,7 @@ from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.render import render
 from mcp_agentspawn.core.request import resolve
-from tests.builders import CALLER, ask, template
+from tests.builders import CALLER, SOME_IMAGE, ask, image_entry, image_template, template
 
 KIND = KagentAgent()
 
@@ -104,3 +104,39 @@ def test_a_manifest_that_this_builder_would_not_make_is_unreadable(change: Calla
     with pytest.raises(Refused) as refused:
         KIND.read(made)
     assert refused.value.code == "manifest.unreadable"
+
+
+def of_image() -> dict[str, Any]:
+    known = image_template()
+    request = resolve(CALLER, ask(), known, image_entry()).request
+    return deepcopy(KIND.manifest(render("sub-registry-image-x", CALLER, request, known, "sha256:r")))
+
+
+def test_an_image_stands_alone_and_reads_back() -> None:
+    made = of_image()
+
+    assert made["spec"] == {
+        "type": "BYO",
+        "description": "An image from a registry",
+        "byo": {"deployment": {"image": SOME_IMAGE}},
+    }
+    assert made["metadata"]["annotations"]["agentspawn.dev/registry-entry"] == str(image_entry().handle)
+    assert KIND.manifest(KIND.read(made)) == made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda spec: spec["byo"]["deployment"].update(cmd="sh"),
+        lambda spec: spec["byo"]["deployment"].update(env=[]),
+        lambda spec: spec["byo"].update(other={}),
+        lambda spec: spec.update(declarative={}),
+        lambda spec: spec["byo"].pop("deployment"),
+    ],
+)
+def test_an_image_with_anything_beside_it_is_no_subagents_manifest(change: Callable[[dict[str, Any]], Any]) -> None:
+    made = of_image()
+    change(made["spec"])
+
+    with pytest.raises(Refused):
+        KIND.read(made)

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from mcp_agentspawn.app import read_heads
+from mcp_agentspawn.composing import read_heads
 from mcp_agentspawn.core.audit_verify import verify
 from mcp_agentspawn.core.ledger import Head
 from tests.attacks.battlefield import Battlefield, served_on

@@ -78,7 +78,7 @@ def test_what_only_shows_in_several_files_is_named_with_its_line(folder: Path) -
 
     assert result.exit_code == 1
     assert places(result) == [
-        ("allow: [researcher, log-analyst, verifer, lead-researcher]", "template.allow[2]"),
+        ("allow: [researcher, log-analyst, verifer, lead-researcher, registry-worker]", "template.allow[2]"),
         ("namespaces: [agents]", "callers.namespaces[0]"),
         ((folder / "templates/verifier.yaml").read_text().splitlines()[0], "document"),
     ]
@@ -100,6 +100,7 @@ def test_how_a_sample_is_rendered_can_be_chosen(folder: Path) -> None:
     assert [problem.message.rpartition(": ")[2] for problem in found] == [
         "not lead-researcher",
         "not log-analyst",
+        "not registry-worker",
         "not researcher",
         "not verifier",
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mcp_agentspawn.app import in_memory
+from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.cli import explain as module
 from mcp_agentspawn.cli import main
 from mcp_agentspawn.cli.rule_folders import read_rules

@@ -11,7 +11,7 @@ from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.render import FENCE_MARKS, grant_of, proposal_id, render
 from mcp_agentspawn.core.request import resolve
-from tests.builders import CALLER, ask, template
+from tests.builders import CALLER, SOME_IMAGE, ask, image_entry, image_template, registry_entry, template, worker
 
 KIND = KagentAgent()
 PLAIN = "a plain topic"
@@ -162,3 +162,28 @@ def test_defaults_are_filled_in_before_anything_is_hashed() -> None:
     }  # fmt: skip
     assert (request.model, request.tools) == ("default-model-config", ("web-search/search",))
     assert request.lifetime == timedelta(minutes=30)
+
+
+def test_an_entrys_instructions_arrive_in_a_fence_and_its_handle_is_stamped() -> None:
+    known = worker()
+    request = resolve(CALLER, ask(parameters=(("task", "Do it"),)), known, registry_entry()).request
+    agent = render("sub-registry-worker-x", CALLER, request, known, "sha256:r")
+
+    assert f"instructions to follow>>>\n{registry_entry().instructions}\n<<<END role>>>" in agent.instructions
+    assert (agent.lineage.entry, agent.image) == (str(registry_entry().handle), "")
+
+
+def test_an_image_is_all_that_an_entry_of_one_becomes() -> None:
+    known = image_template()
+    request = resolve(CALLER, ask(), known, image_entry()).request
+    agent = render("sub-registry-image-x", CALLER, request, known, "sha256:r")
+
+    assert (agent.image, agent.instructions, agent.model, agent.tools, agent.skills) == (SOME_IMAGE, "", "", (), ())
+    assert grant_of(request, known).models == ()
+
+
+def test_another_version_of_an_entry_is_another_request() -> None:
+    known, newer = worker(), registry_entry(hash=f"sha256:{'6' * 64}")
+    asked = [resolve(CALLER, ask(), known, entry).request for entry in (None, registry_entry(), newer)]
+
+    assert len({request_digest(CALLER, request, known.hash) for request in asked}) == 3

@@ -5,7 +5,17 @@ import pytest
 
 from mcp_agentspawn.core.model import Scalar
 from mcp_agentspawn.core.request import resolve
-from tests.builders import CALLER, RESEARCHER, ask, template
+from tests.builders import (
+    CALLER,
+    RESEARCHER,
+    SOME_IMAGE,
+    ask,
+    image_entry,
+    image_template,
+    registry_entry,
+    template,
+    worker,
+)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +77,27 @@ def test_a_whole_number_has_no_fraction_because_the_api_server_keeps_none(text: 
 
     assert (given, type(given)) == (value, type(value))
     assert (left_out, type(left_out)) == (1, int)
+
+
+def test_an_entry_fills_its_parameter_and_is_named_by_its_handle() -> None:
+    asked = resolve(CALLER, ask(), worker(), registry_entry(), ["web-search/fetch"])
+
+    assert asked.request.parameters["role"] == registry_entry().instructions
+    assert asked.request.tools == ("web-search/fetch", "web-search/search")
+    assert (asked.request.entry, asked.overridden) == (str(registry_entry().handle), ())
+
+
+def test_an_image_has_no_model_and_no_tools() -> None:
+    request = resolve(CALLER, ask(), image_template(), image_entry()).request
+
+    assert (request.model, request.tools, request.parameters["image"]) == ("", (), SOME_IMAGE)
+
+
+def test_what_a_caller_gives_for_an_entrys_parameter_is_remembered_and_not_taken() -> None:
+    asked = resolve(CALLER, ask(parameters=(("role", "Be root"),)), worker(), registry_entry())
+
+    assert (asked.overridden, asked.request.parameters["role"]) == (("role",), registry_entry().instructions)
+
+
+def test_an_entry_alone_is_named_and_fills_nothing() -> None:
+    assert resolve(CALLER, ask(), None, registry_entry()).request.entry == str(registry_entry().handle)

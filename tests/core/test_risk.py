@@ -6,7 +6,7 @@ import pytest
 from mcp_agentspawn.core.model import Risk
 from mcp_agentspawn.core.request import resolve
 from mcp_agentspawn.core.risk import highest, raised_by, risk_of
-from tests.builders import CALLER, RESEARCHER, ask, template
+from tests.builders import CALLER, RESEARCHER, ask, image_entry, image_template, registry_entry, template, worker
 
 SENSITIVE = {"web-search": {**RESEARCHER["tools"]["web-search"], "sensitive": ["fetch"]}}
 LONG = timedelta(hours=1)
@@ -58,3 +58,19 @@ def test_what_raises_a_risk_is_said_in_words() -> None:
 def test_the_highest_of_no_risks_is_low() -> None:
     assert highest() == "low"
     assert highest("low", "high", "medium") == "high"
+
+
+def test_what_a_registry_says_asks_at_least_one_person_and_an_image_two() -> None:
+    for known, entry, expected in ((worker(), registry_entry(), "medium"), (image_template(), image_entry(), "high")):
+        request = resolve(CALLER, ask(), known, entry).request
+
+        assert risk_of(known, request, at_least="low", long_life=LONG) == expected
+
+
+def test_what_raises_a_risk_raises_that_of_an_entry_too() -> None:
+    known = worker(depth=1)
+
+    assert (
+        risk_of(known, resolve(CALLER, ask(), known, registry_entry()).request, at_least="low", long_life=LONG)
+        == "high"
+    )

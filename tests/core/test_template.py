@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from mcp_agentspawn.core.template import Template, duration
-from tests.builders import RESEARCHER, template
+from tests.builders import RESEARCHER, image_template, template, worker
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -205,3 +205,52 @@ def test_a_sensitive_tool_is_one_that_is_allowed() -> None:
 
 def test_a_duration_that_was_read_already_stays() -> None:
     assert duration(timedelta(minutes=5)) == timedelta(minutes=5)
+
+
+def test_a_template_takes_the_entries_whose_part_fills_it() -> None:
+    assert (template().takes, dict(template().filled)) == (None, {})
+    assert (worker().takes, dict(worker().filled)) == ("declarative", {"role": "instructions"})
+    assert (image_template().takes, dict(image_template().filled)) == ("image", {"image": "image"})
+    assert (image_template().default_model, worker().default_model) == ("", "default-model-config")
+
+
+FILLED = {"type": "string", "maxLength": 512, "from_registry": "image"}
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"depth": 1}, "agent"),
+        ({"models": ["default-model-config"]}, "models"),
+        ({"tools": {"web-search": {"allow": ["search"]}}}, "tools"),
+        ({"agent": {"description": "x", "image": "${image}", "instructions": "x"}}, "agent.image"),
+        ({"agent": {"description": "x"}}, "agent.image"),
+        ({"agent": {"description": "x", "image": "registry.example/a@sha256:0"}}, "agent.image"),
+        ({"agent": {"description": "x", "image": "${image}", "skills": RESEARCHER["agent"]["skills"]}}, "agent.skills"),
+        (
+            {
+                "agent": {
+                    "description": "x",
+                    "image": "${image}",
+                    "compaction": {"after_tokens": 9999, "keep_events": 1},
+                }
+            },
+            "agent.compaction",
+        ),
+        ({"parameters": {"type": "object", "properties": {"image": FILLED, "other": FILLED}}}, "agent.image"),
+        (
+            {"parameters": {"type": "object", "properties": {"image": {"type": "string", "maxLength": 9}}}},
+            "agent.image",
+        ),
+    ],
+)
+def test_an_image_is_filled_by_an_entry_and_is_nothing_else(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        image_template(**change)
+
+    assert [".".join(map(str, error["loc"])) for error in refused.value.errors()] == [place]
+
+
+def test_a_template_of_instructions_has_no_image_in_them() -> None:
+    with pytest.raises(ValidationError):
+        template(parameters={"type": "object", "properties": {"image": FILLED}})

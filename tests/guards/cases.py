@@ -11,12 +11,13 @@ from mcp_agentspawn.core.guard import Asked, Rendered
 from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
 from mcp_agentspawn.core.model import AgentDescription, Ancestor, Approval, Caller, Manifest
 from mcp_agentspawn.core.ports import Violation
+from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.render import grant_of, render
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.switches import EVERYWHERE, Freeze, Switches
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Deny, Reason, Verdict
-from tests.builders import CALLER, NOON, ROOT, ask, template
+from tests.builders import CALLER, NOON, ROOT, ask, image_entry, image_template, template
 
 KIND = KagentAgent()
 ID = "sub-researcher-abcdefghij"
@@ -37,6 +38,9 @@ FIELD_OF = {
     "manifest.name": "metadata.name",
     "manifest.no_tools_named": "tools",
     "manifest.owner": "metadata",
+    "lineage.image": "registry_entry",
+    "manifest.image": "template",
+    "manifest.registry_entry": "metadata",
     "manifest.server_repeated": "tools",
     "manifest.template": "metadata",
     "manifest.too_many_tools": "tools",
@@ -46,6 +50,16 @@ FIELD_OF = {
     "parameters.purpose": "purpose",
     "parameters.too_large": "parameters",
     "parameters.unknown_template": "template",
+    "registry.entry_needed": "registry_entry",
+    "registry.image_not_allowed": "registry_entry",
+    "registry.image_not_pinned": "registry_entry",
+    "registry.no_template": "template",
+    "registry.nothing_to_run": "registry_entry",
+    "registry.prompt_missing": "registry_entry",
+    "registry.protocol": "registry_entry",
+    "registry.running": "registry_entry",
+    "registry.tool_server_unknown": "registry_entry",
+    "registry.unknown_entry": "registry_entry",
     "template.not_allowed": "template",
 }
 """Where each of these refusals points, for a model to correct it."""
@@ -102,15 +116,26 @@ class FixedFacts:
         return tuple(approval for approval in self.decided if approval.proposal == proposal)
 
 
-def asked(known: Template | None = None, *, unknown: bool = False, **changes: Any) -> Asked:
+def asked(
+    known: Template | None = None, *, unknown: bool = False, entry: RegistryEntry | None = None, **changes: Any
+) -> Asked:
     wanted: Ask = ask(**changes)
-    return resolve(CALLER, wanted, None if unknown else known or template())
+    return resolve(CALLER, wanted, None if unknown else known or template(), entry)
 
 
 def rendered(agent: dict[str, Any] | None = None, **changes: Any) -> Rendered:
     case = asked(**changes)
     assert case.template is not None
     described = replace(render(ID, CALLER, case.request, case.template, "sha256:r"), **(agent or {}))
+    grant = grant_of(case.request, case.template)
+    return Rendered(CALLER, case.request, case.template, ID, described, KIND.manifest(described), grant)
+
+
+def image_rendered() -> Rendered:
+    """An agent that is a registry entry's image."""
+    case = asked(image_template(), entry=image_entry())
+    assert case.template is not None
+    described = render(ID, CALLER, case.request, case.template, "sha256:r")
     grant = grant_of(case.request, case.template)
     return Rendered(CALLER, case.request, case.template, ID, described, KIND.manifest(described), grant)
 

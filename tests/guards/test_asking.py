@@ -96,7 +96,7 @@ async def test_every_rule_answers_about_a_good_request() -> None:
     then = await decide(policy.once_rendered(rendered(), FixedFacts(), "propose"), everyone=True)
 
     assert [(finding.guard, finding.verdict) for finding in first.findings] == [
-        (guard, Allow()) for guard in ("freeze", "template", "parameters", "content")
+        (guard, Allow()) for guard in ("freeze", "template", "registry", "parameters", "content")
     ]
     assert [(finding.guard, finding.verdict) for finding in then.findings] == [
         (guard, Allow()) for guard in ("manifest", "crd", "lineage", "rate", "quota", "access", "approval")

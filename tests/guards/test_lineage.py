@@ -12,7 +12,7 @@ from mcp_agentspawn.core.request import resolve
 from mcp_agentspawn.core.switches import EVERYWHERE, Freeze, Reset, Switches
 from mcp_agentspawn.guards.lineage import LineageGuard
 from tests.builders import CALLER, NOON, ROOT, ask, template
-from tests.guards.cases import ID, FixedFacts, codes, rendered
+from tests.guards.cases import ID, FixedFacts, codes, image_rendered, rendered
 
 PARENT = "sub-parent"
 WIDE = Grant(
@@ -203,3 +203,11 @@ async def test_a_recreated_service_account_waits_for_a_person() -> None:
     assert codes(await LineageGuard().check(made, FixedFacts(held=held, switched=accepted))) == []
     assert codes(await LineageGuard().check(made, FixedFacts(held=replace(held, account="uid-2")))) == []
     assert codes(await LineageGuard().check(made, FixedFacts(held=replace(held, account="")))) == []
+
+
+async def test_an_image_is_for_an_orchestrator_alone_to_ask_for() -> None:
+    known = image_rendered()
+    child = replace(known, caller=Caller(ROOT, PARENT))
+
+    assert codes(await LineageGuard().check(known, FixedFacts())) == []
+    assert "lineage.image" in codes(await LineageGuard(most_depth=1).check(child, facts(ancestor())))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -6,8 +7,8 @@ import pytest
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Root, ToolSelection
 from mcp_agentspawn.guards.manifest import ManifestInvariants
-from tests.builders import OTHER, ROOT
-from tests.guards.cases import FixedFacts, codes, lineage, rendered
+from tests.builders import OTHER, ROOT, SOME_IMAGE, registry_entry
+from tests.guards.cases import FixedFacts, codes, image_rendered, lineage, rendered
 
 GUARD = ManifestInvariants()
 SEARCH = ToolSelection("web-search", ("search",))
@@ -98,3 +99,19 @@ async def test_what_is_not_there_is_refused() -> None:
 
 async def test_nothing_is_refused_because_of_an_old_look() -> None:
     assert codes(await GUARD.check(rendered(), FixedFacts(stale=Ledger("old")))) == []
+
+
+async def test_an_agent_is_stamped_with_its_registry_entry_and_with_no_other() -> None:
+    assert await judge(lineage(entry=str(registry_entry().handle))) == ["manifest.registry_entry"]
+
+
+async def test_an_agent_is_of_an_image_when_its_template_is_and_only_then() -> None:
+    plain, image = rendered(), image_rendered()
+
+    assert codes(await GUARD.check(image, FixedFacts())) == []
+    swapped = replace(plain, agent=replace(plain.agent, image=SOME_IMAGE))
+    assert codes(await GUARD.check(swapped, FixedFacts())) == ["manifest.image"]
+    swapped = replace(image, agent=replace(image.agent, image=""))
+    assert codes(await GUARD.check(swapped, FixedFacts())) == ["manifest.image"]
+    swapped = replace(image, agent=replace(image.agent, model="default-model-config"))
+    assert codes(await GUARD.check(swapped, FixedFacts())) == ["manifest.model_not_allowed"]

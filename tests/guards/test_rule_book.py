@@ -48,7 +48,7 @@ async def test_an_empty_policy_allows_nobody_and_nothing() -> None:
     assert repr(await question()).startswith("Deny")
 
 
-@pytest.mark.parametrize("section", ["registry", "search", "surprise"])
+@pytest.mark.parametrize("section", ["registries", "searches", "surprise"])
 def test_a_section_that_does_not_exist_is_an_error(section: str) -> None:
     with pytest.raises(ValidationError):
         Policy.model_validate({section: {}})

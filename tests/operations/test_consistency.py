@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.core.template import Template
-from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.guards import Policy, Search
 from mcp_agentspawn.operations.consistency import Misfit, misfits, overlaps
-from tests.builders import policy, template
+from tests.builders import policy, template, worker
 
 
 def callers(*namespaces: str, accounts: tuple[str, ...] = ()) -> Policy:
@@ -89,3 +89,40 @@ def test_overlaps_are_misfits_too() -> None:
 
     assert misfits({"researcher": template()}, policies) == overlaps(policies)
     assert isinstance(overlaps(policies)[0], Misfit)
+
+
+def with_registry(**registry: Any) -> dict[str, Policy]:
+    rule = {"registry": "main", "namespaces": ["default"], "templates": ["registry-worker"]}
+    allow = {"allow": ["researcher", "registry-worker"]}
+    return {"default": policy(template=allow, registry={"see": [rule]} | registry)}
+
+
+TAKING = {"researcher": template(), "registry-worker": worker()}
+
+
+def test_a_template_that_takes_entries_is_given_some() -> None:
+    assert of(TAKING, with_registry(tools={"fetch": ["web-search/fetch"]})) == set()
+    assert of(TAKING, with_registry(see=[])) == {("template", "registry-worker", ())}
+
+
+@pytest.mark.parametrize("taker", ["researcher", "registry-workers", "gone"])
+def test_only_a_template_that_takes_entries_is_given_some(taker: str) -> None:
+    rules = with_registry(see=[{"registry": "main", "templates": ["registry-worker", taker]}])
+
+    assert of(TAKING, rules) == {("policy", "default", ("registry", "see", 0, "templates", 1))}
+
+
+@pytest.mark.parametrize("tool", ["web-search/delete", "other/fetch"])
+def test_a_tool_that_no_taking_template_allows_is_a_misfit(tool: str) -> None:
+    rules = with_registry(tools={"fetch": ["web-search/fetch", tool]})
+
+    assert of(TAKING, rules) == {("policy", "default", ("registry", "tools", "fetch", 1))}
+
+
+@pytest.mark.parametrize(("first", "fits"), [("researcher", True), ("registry-worker", False), ("gone", False)])
+def test_a_route_leads_to_a_template_that_can_be_found(first: str, fits: bool) -> None:
+    rules = with_registry()
+    route = {"routes": [{"words": ["log"], "first": first}]}
+    rules["default"] = rules["default"].model_copy(update={"search": Search.model_validate(route)})
+
+    assert (of(TAKING, rules) == set()) is fits

@@ -82,7 +82,7 @@ async def test_nothing_is_stored_for_what_is_refused() -> None:
 
     assert await refused(setup, template="unknown") == ["template.not_allowed"]
     assert await refused(setup, model="gpt-9") == ["manifest.model_not_allowed"]
-    assert await refused(setup, registry_entry="somewhere") == ["template.registry_entry"]
+    assert await refused(setup, registry_entry="somewhere") == ["registry.unknown_entry"]
     assert await setup.world.proposals.all() == []
     assert {event for event, _ in setup.audit.events()} == {"refused"}
 

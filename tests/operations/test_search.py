@@ -51,11 +51,12 @@ async def test_without_a_query_everything_is_listed_by_name() -> None:
 
 
 async def test_pages_follow_their_cursor_to_the_end() -> None:
-    setup, names, cursor = library(), [], "0"
-    while cursor:
-        page = await hits(setup, "", limit=2, cursor=cursor)
+    setup = library()
+    page = await hits(setup, "", limit=2)
+    names = [hit.name for hit in page.hits]
+    while page.next_cursor:
+        page = await hits(setup, "", limit=2, cursor=page.next_cursor)
         names += [hit.name for hit in page.hits]
-        cursor = page.next_cursor
 
     assert names == ["log-analyst", "researcher", "verifier"]
 

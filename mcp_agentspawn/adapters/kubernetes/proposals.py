@@ -130,7 +130,7 @@ def _spec(proposal: Proposal) -> dict[str, Any]:
             "parameters": dict(grant.parameters),
         },
         "restsOn": {"policy": rests_on.policy, "crd": rests_on.crd, "parent": rests_on.parent},
-    }
+    } | ({"registryEntry": request.entry} if request.entry else {})
 
 
 def _request(spec: Mapping[str, Any]) -> Request:
@@ -141,6 +141,7 @@ def _request(spec: Mapping[str, Any]) -> Request:
         tools=tuple(spec.get("tools", ())),
         model=spec["model"],
         lifetime=timedelta(seconds=spec["lifetimeSeconds"]),
+        entry=spec.get("registryEntry", ""),
     )
 
 

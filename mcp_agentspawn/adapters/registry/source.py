@@ -1,13 +1,15 @@
 """A file of the folder `registries/`: one registry, named like the file."""
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
+from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.registry.addresses import is_literal, may_be_read
 from mcp_agentspawn.adapters.registry.endpoint import (
     MOST_BYTES,
@@ -16,6 +18,7 @@ from mcp_agentspawn.adapters.registry.endpoint import (
     TIMEOUT_SECONDS,
     Endpoint,
 )
+from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.names import LABEL
 from mcp_agentspawn.core.registry import TEMPLATE_SOURCE
 from mcp_agentspawn.core.strict import Strict
@@ -114,3 +117,13 @@ def _parts(url: str) -> SplitResult:
     if "@" in parts.netloc or "?" in url or "#" in url:
         raise ValueError("no user, query or fragment can stand here; a credential has its own file")
     return parts
+
+
+def endpoints(folder: Path | None) -> Mapping[str, Endpoint]:
+    """The registries of a folder, by name; none without one. Raises ConfigError with every problem."""
+    if folder is None:
+        return {}
+    read = examine(folder, Source)
+    if read.problems:
+        raise ConfigError([str(problem) for problem in read.problems])
+    return {name: source.endpoint(name) for name, source in read.values.items()}

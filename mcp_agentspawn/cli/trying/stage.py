@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from mcp_agentspawn.adapters.memory import MemoryWorld
-from mcp_agentspawn.app import in_memory
+from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryWorld
+from mcp_agentspawn.adapters.registry.weighing import weighed
+from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.cli.trying.cases import Absent, Case, Given, Held, Wanted
 from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
 from mcp_agentspawn.core.model import Approval, Caller, Risk, Root, Scalar
@@ -55,7 +56,8 @@ class Stage:
         self.case = case
         self.clock = StageClock()
         self.root = Root.named(case.caller, DEFAULT_HOME)
-        self.world, self.services = in_memory(rules, self.root, self.clock)
+        self.world, services = in_memory(rules, self.root, self.clock)
+        self.services = replace(services, registries=_registries(case))
 
     async def play(self) -> Said:
         """Play the case to its end."""
@@ -110,6 +112,14 @@ class Stage:
         _take_away(world, given.absent)
 
 
+def _registries(case: Case) -> MemoryRegistries:
+    """Registries that hold what the case asks for, and nothing else."""
+    asked = [wanted for wanted in (case.request, case.given.parent) if wanted is not None]
+    held = MemoryRegistries()
+    held.entries += [weighed(wanted.registry_entry.entry) for wanted in asked if wanted.registry_entry is not None]
+    return held
+
+
 def _take_away(world: MemoryWorld, absent: Absent) -> None:
     world.inventory.models_in[DEFAULT_HOME] -= set(absent.models)
     for tool in absent.tools:
@@ -145,6 +155,7 @@ def _ask(wanted: Wanted) -> Ask:
         tools=wanted.tools,
         model=wanted.model,
         lifetime_minutes=wanted.lifetime_minutes,
+        registry_entry=str(wanted.registry_entry.entry.handle) if wanted.registry_entry else "",
     )
 
 

@@ -1,0 +1,106 @@
+"""What a finding is worth to a caller: with which template it can be spawned, and what stands in the way.
+
+The guards that will judge the proposal judge here, as far as no caller has to say anything for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mcp_agentspawn.content.rules import group_of
+from mcp_agentspawn.core.digest import request_digest
+from mcp_agentspawn.core.guard import Asked
+from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, Blueprint, Finding, RegistryEntry
+from mcp_agentspawn.core.render import proposal_id
+from mcp_agentspawn.core.request import Ask
+from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.answers import Hit
+from mcp_agentspawn.operations.propose import rendered_anew, resolved
+from mcp_agentspawn.operations.services import LiveFacts, Services
+
+PURPOSE = "Search"
+NO_TEMPLATE = Reason("registry.no_template", "No template that you may use takes this entry.", "template")
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """Who searches, by which rules, and the templates that it may use."""
+
+    services: Services
+    caller: Caller
+    policy: Policy
+    usable: Mapping[str, Template]
+    facts: LiveFacts
+
+
+async def hit_of(looking: Looking, finding: Finding) -> Hit:
+    """The finding as the caller reads it."""
+    if finding.entry is not None:
+        return await _of_entry(looking, finding, finding.entry)
+    assert finding.blueprint is not None  # noqa: S101 - a finding is one of the two
+    return _of_template(looking, finding, finding.blueprint)
+
+
+def _of_template(looking: Looking, finding: Finding, blueprint: Blueprint) -> Hit:
+    template = looking.usable[blueprint.name]
+    asked = resolved(looking.policy, looking.caller, Ask(template.name, PURPOSE), template, None)
+    return Hit(
+        handle=template.name,
+        source=TEMPLATE_SOURCE,
+        name=template.name,
+        description=template.description,
+        labels=tuple(template.keywords),
+        score=finding.place.score,
+        matched=finding.matched,
+        spawnable=True,
+        template=template.name,
+        risk=looking.policy.approval.risk(template, asked.request),
+    )
+
+
+async def _of_entry(looking: Looking, finding: Finding, entry: RegistryEntry) -> Hit:
+    takers = looking.policy.registry.takers(entry, looking.usable)
+    template = takers[0] if takers else None
+    asked = resolved(looking.policy, looking.caller, Ask(template.name if template else "", PURPOSE), template, entry)
+    reasons = tuple(dict.fromkeys(await _objections(looking, asked)))
+    return Hit(
+        handle=str(entry.handle),
+        source=entry.registry,
+        name=entry.title or entry.name,
+        description=entry.description,
+        labels=entry.label_words,
+        score=finding.place.score,
+        matched=finding.matched,
+        spawnable=not reasons,
+        blocked_by=reasons,
+        template=template.name if template else "",
+        risk=looking.policy.approval.risk(template, asked.request) if template else "",
+        flags=tuple(dict.fromkeys(f"content.{group_of(rule)}" for rule in entry.suspected_by)),
+        running=entry.running,
+    )
+
+
+async def _objections(looking: Looking, asked: Asked) -> Sequence[Reason]:
+    """What the guards have against it, apart from values that only a caller can give."""
+    policy, facts, template = looking.policy, looking.facts, asked.template
+    against = _reasons(await policy.registry.check(asked, facts))
+    if template is None:
+        return [*against, NO_TEMPLATE]
+    filled = {f"parameters.{name}" for name in template.filled}
+    values = _reasons(await policy.parameters.check(asked, facts))
+    unfit = [reason for reason in values if reason.field in filled or reason.code == "parameters.too_large"]
+    against = [*against, *unfit, *_reasons(await policy.content.check(asked, facts))]
+    return against if unfit else [*against, *await _misfits(looking, asked, template)]
+
+
+async def _misfits(looking: Looking, asked: Asked, template: Template) -> Sequence[Reason]:
+    """What the manifest would lack or hold too much of."""
+    digest = request_digest(asked.caller, asked.request, template.hash)
+    rendered = rendered_anew(looking.services.kind, asked, template, digest, proposal_id(template.name, "search"))
+    return _reasons(await looking.policy.manifest.check(rendered, looking.facts))
+
+
+def _reasons(verdict: Verdict) -> Sequence[Reason]:
+    return () if isinstance(verdict, Allow) else verdict.reasons
