@@ -21,7 +21,7 @@ def risk_of(template: Template, request: Request, *, at_least: Risk, long_life: 
 
     At least medium when it is made of a registry entry, and high when that is an image: both are somebody else's.
     """
-    foreign: Risk = "high" if template.agent.image else "medium" if request.entry else "low"
+    foreign: Risk = "high" if template.agent.image else "medium" if request.entry or template.takes else "low"
     least = TIERS.index(highest(template.risk, at_least, foreign))
     return TIERS[min(least + len(raised_by(template, request, long_life=long_life)), len(TIERS) - 1)]
 

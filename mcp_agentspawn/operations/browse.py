@@ -99,6 +99,8 @@ def _parameters(template: Template) -> tuple[str, ...]:
 
 
 def _line(name: str, schema: dict[str, object], *, required: bool) -> str:
+    if "from_registry" in schema:
+        return f"{name} (not yours to give: the {schema['from_registry']} of the registry_entry that you name)"
     bounds = [f"{key} {value}" for key, value in schema.items() if key not in {"type", "description", "title"}]
     facts = ", ".join([str(schema["type"]), "required" if required else "optional", *bounds])
     return f"{name} ({facts}): {schema.get('description', '')}"

@@ -9,7 +9,7 @@ from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.browse import get_subagent, list_subagents, list_templates
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
-from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, template
+from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, registry_bench, template
 from tests.operations.doubles import failing
 
 
@@ -128,6 +128,20 @@ async def test_templates_are_shown_with_what_they_take() -> None:
     assert (offer.default_lifetime_minutes, offer.most_lifetime_minutes) == (30, 240)
     assert offer.parameters[0] == "topic (string, required, minLength 3, maxLength 200): What to look into"
     assert (offer.tools, offer.default_tools) == (("web-search/search", "web-search/fetch"), ("web-search/search",))
+
+
+async def test_a_template_that_an_entry_fills_says_what_is_not_to_be_given_and_whom_it_asks() -> None:
+    setup = registry_bench(template={"allow": ["registry-worker", "registry-image"]})
+    answer = await list_templates(setup.services, CALLER)
+
+    assert isinstance(answer, Templates)
+    image, worker = answer.templates
+    assert image.parameters == ("image (not yours to give: the image of the registry_entry that you name)",)
+    assert worker.parameters[1] == "role (not yours to give: the instructions of the registry_entry that you name)"
+    assert [(offer.risk, offer.models[:1]) for offer in (worker, image)] == [
+        ("medium", ("default-model-config",)),
+        ("high", ()),
+    ]
 
 
 async def test_only_templates_that_policy_and_rbac_let_a_caller_use_are_shown() -> None:
