@@ -44,7 +44,7 @@ def may_be_read(address: str, *, private: bool, plain: bool) -> bool:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
-        return address.is_global and not address.is_multicast and not address.is_reserved
+        return address.is_global and not address.is_multicast
     translated = any(address in network for network in TRANSLATED)
     return address in PUBLIC_IPV6 and address.is_global and not translated
 

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from mcp_agentspawn.adapters.registry import client as client_module
 from mcp_agentspawn.adapters.registry.client import Client
 from mcp_agentspawn.adapters.registry.endpoint import Endpoint
 from mcp_agentspawn.adapters.registry.failures import ReadingFailed, failure_of_status
@@ -117,6 +118,13 @@ async def test_a_whole_reading_has_an_end_in_time(standin: Standin) -> None:
     assert failed.value.code == "registry.timeout"
 
 
+async def test_no_request_is_made_once_the_time_is_over(standin: Standin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "TIMEOUTS_OF_A_READING", 0)
+
+    assert await failure(standin) == "registry.timeout"
+    assert standin.requests == []
+
+
 async def test_nobody_there_is_unreachable(standin: Standin, unused_tcp_port: int) -> None:
     assert await failure(standin, url=f"http://127.0.0.1:{unused_tcp_port}") == "registry.unreachable"
 
@@ -176,9 +184,10 @@ async def test_a_redirect_to_anything_else_is_not_followed(standin: Standin, to:
 
 
 async def test_a_redirect_with_a_user_on_the_same_host_is_not_followed(standin: Standin) -> None:
-    standin.inject(faults.Redirect(to=standin.url.replace("http://", "http://user:password@")))
+    for user in ("user", "user:password", ":password"):
+        standin.inject(faults.Redirect(to=standin.url.replace("http://", f"http://{user}@"), times=1))
 
-    assert await failure(standin) == "registry.redirected"
+        assert await failure(standin) == "registry.redirected"
 
 
 def write(file: Path, text: str) -> Path:

@@ -123,13 +123,15 @@ async def test_a_listing_of_empty_pages_is_given_up(monkeypatch: pytest.MonkeyPa
         assert len([seen for seen in standin.requests if seen.path == "/v0/agents"]) == 5
 
 
-@pytest.mark.parametrize("collection", ["agents", "prompts"])
-async def test_more_entries_than_are_allowed_are_not_read(collection: str) -> None:
-    content = Content(Published(name=f"agent-{number}", instructions="Greet.") for number in range(3))
-    async with registry_standin(content) as standin:
-        if collection == "prompts":
-            content.publish(*(Artifact("Prompt", f"prompt-{number}") for number in range(3)))
+async def test_more_entries_than_are_allowed_are_not_read() -> None:
+    async with registry_standin(many(3)) as standin:
+        assert await failure(standin, most_entries=2) == "registry.too_large"
+        assert len((await reading(standin, most_entries=3)).entries) == 3
 
+
+async def test_more_prompts_than_are_allowed_are_not_read() -> None:
+    prompts = [Artifact("Prompt", f"prompt-{number}") for number in range(3)]
+    async with registry_standin(Content([Published(name="greeter"), *prompts])) as standin:
         assert await failure(standin, most_entries=2) == "registry.too_large"
 
 
@@ -218,6 +220,18 @@ async def test_the_same_entry_twice_is_the_newer_one() -> None:
 def again(moment: str) -> object:
     metadata = {"namespace": "default", "name": "agent-0", "tag": "latest", "updatedAt": moment}
     return {"metadata": metadata, "spec": {"description": "new"}}
+
+
+@pytest.mark.parametrize(("moment", "said"), [(MORNING, "Greet people."), (NOON, "Greet nobody.")])
+async def test_the_same_prompt_twice_is_the_newer_one(moment: str, said: str) -> None:
+    greeter = Published(name="greeter", instructions="Greet people.", updated_at="2026-11-21T10:00:00Z")
+    prompts = [Artifact("Prompt", f"prompt-{number:03}") for number in range(150)]
+    metadata = {"name": "greeter-instructions", "tag": "latest", "updatedAt": moment}
+    twice = {"metadata": metadata, "spec": {"content": "Greet nobody."}}
+    async with registry_standin(Content([greeter, *prompts])) as standin:
+        standin.inject(faults.WrongType(path="/v0/prompts", pages=(2,), at=("items", 0), value=twice))
+
+        assert (await entries(standin))["greeter"].instructions == said
 
 
 @pytest.mark.parametrize("path", ["/v0/skills", "/v0/mcpservers"])
