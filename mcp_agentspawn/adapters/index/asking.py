@@ -8,11 +8,12 @@ from typing import Literal
 
 from rapidfuzz.distance import OSA
 
+from mcp_agentspawn.adapters.index.related import related
 from mcp_agentspawn.adapters.index.shelf import Shelf, Spread
 from mcp_agentspawn.adapters.index.stop_words import STOP_WORDS
 from mcp_agentspawn.adapters.index.words import LONGEST_KEY, STEM, Word, stems, words
 
-Kind = Literal["", "prefix", "part", "typo"]
+Kind = Literal["", "prefix", "part", "typo", "related"]
 """How a word of the index is one of the query: as it is or inflected, or otherwise."""
 
 MOST_CHARACTERS = 2000
@@ -22,12 +23,16 @@ MOST_LOOSE_WORDS = 12
 MOST_ALIKE = 6
 MOST_NEAR = 400
 
-EXACT, STEMMED, BEGUN, PART, SPLIT, NEAR = 1.0, 0.75, 0.6, 0.45, 0.5, 0.6
+EXACT, STEMMED, BEGUN, PART, SPLIT, NEAR, RELATED = 1.0, 0.75, 0.8, 0.45, 0.5, 0.6, 0.45
 KNOWN_ALREADY = 0.5
 """What a beginning or a part is still worth where the word itself is known."""
 
 SHORTEST_BEGINNING, SHORTEST_PART, SHORTEST_HALF = 3, 5, 4
 ONE_TYPO_FROM, TWO_TYPOS_FROM = 4, 8
+MOST_LEAD = 5
+"""So many letters may stand before what a word ends with."""
+SHARED = 0.65
+"""So much of a word that is not known must begin another one, for that to be its kin."""
 LINKS = ("", "s", "es", "n", "en", "er", "e")
 """What stands between the halves of a German compound."""
 
@@ -49,8 +54,13 @@ class Asked:
 def asked_words(text: str) -> Sequence[Word]:
     """The words that a query is about; all its words, if it has no such."""
     every = list(words(text[:MOST_CHARACTERS]))
-    telling = [word for word in every if word.key not in STOP_WORDS] or every
+    telling = [word for word in every if _is_telling(word)] or every
     return list({word.key: word for word in telling}.values())[:MOST_WORDS]
+
+
+def _is_telling(word: Word) -> bool:
+    """Not a word of every query, and not the `e` of `e-mail`."""
+    return word.key not in STOP_WORDS and not (word.joined and len(word.key) == 1)
 
 
 class Asking:
@@ -64,6 +74,7 @@ class Asking:
         self._take_same(asked)
         for one in asked[:MOST_LOOSE_WORDS]:
             self._take_loose(one)
+            self._take_related(one)
         self._weigh(asked)
         self.asked = [one for one in asked if one.worth]
 
@@ -95,10 +106,12 @@ class Asking:
             self._take_misspelt(one)
         if not one.worth:
             self._take_halves(one)
+        if not one.worth:
+            self._take_kin(one)
 
     def _take_beginnings(self, one: Asked, known: float) -> None:
-        start = one.word.key
-        if len(start) >= (SHORTEST_PART if one.worth else SHORTEST_BEGINNING):
+        shortest = SHORTEST_PART if one.worth else SHORTEST_BEGINNING
+        for start in _bare(one.word.key, shortest):
             for term in self._beginning(start):
                 one.take(self._learn([term]), BEGUN * known * (0.4 + 0.6 * len(start) / len(term)), "prefix")
 
@@ -147,9 +160,22 @@ class Asking:
                 return
 
     def _half(self, half: str) -> Sequence[str]:
-        bare = [half.removesuffix(link) for link in LINKS if half.endswith(link)]
-        long = [form for form in bare if len(form) >= SHORTEST_HALF]
-        return self._learn(term for form in long for term in (form, *_stemmed(stems(form))))
+        return self._learn(term for form in _bare(half, SHORTEST_HALF) for term in (form, *_stemmed(stems(form))))
+
+    def _take_kin(self, one: Asked) -> None:
+        """What ends it, such as `tlumacz` ends `przetlumacz`, and else what begins as it does."""
+        word = one.word.key
+        ends = [word[cut:] for cut in range(1, MOST_LEAD + 1) if len(word) - cut >= SHORTEST_PART]
+        one.take(self._learn(form for end in ends for form in (end, *_stemmed(stems(end))))[:MOST_ALIKE], PART, "part")
+        for end in range(len(word) - 1, max(SHORTEST_PART, round(len(word) * SHARED)) - 1, -1):
+            if one.worth:
+                return
+            one.take(self._learn(self._beginning(word[:end])), PART * end / len(word), "prefix")
+
+    def _take_related(self, one: Asked) -> None:
+        others = related(one.word)
+        found = self._learn(form for other in others for form in (other.key, *_stemmed(other.stems)))
+        one.take(found, RELATED * (KNOWN_ALREADY if one.worth else 1.0), "related")
 
     def _learn(self, terms: Iterable[str]) -> Sequence[str]:
         terms = list(terms)
@@ -158,9 +184,10 @@ class Asking:
 
     def _weigh(self, asked: Sequence[Asked]) -> None:
         for one in asked:
+            best = max((worth for worth, _ in one.worth.values()), default=0.0)
+            nearest = [self.spread[term].documents for term, (worth, _) in one.worth.items() if worth == best]
             own = [self.spread[term].documents for term, (_, kind) in one.worth.items() if not kind]
-            alike = [self.spread[term].documents for term in one.worth]
-            documents = min(self._documents, max(own) if own else sum(alike))
+            documents = min(self._documents, max(own or nearest, default=0))
             one.weight = log(1 + (self._documents - documents + 0.5) / (documents + 0.5))
 
 
@@ -169,11 +196,17 @@ def _exact(word: Word) -> Sequence[str]:
 
 
 def _stemmed(found: Iterable[str]) -> Sequence[str]:
-    return [form for stem in found for form in (stem, STEM + stem)]
+    return [form for stem in found if stem not in STOP_WORDS for form in (stem, STEM + stem)]
 
 
 def _forms(word: Word) -> Iterable[str]:
     return (*_exact(word), *_stemmed(word.stems))
+
+
+def _bare(word: str, shortest: int) -> Sequence[str]:
+    """A word, and what is left of it without an ending or a link."""
+    forms = [word.removesuffix(link) for link in LINKS if word.endswith(link)]
+    return [form for form in forms if len(form) >= shortest]
 
 
 def _pairs(asked: Sequence[Asked]) -> Iterable[str]:

@@ -9,8 +9,8 @@ from mcp_agentspawn.adapters.index import fields, records
 from mcp_agentspawn.core.registry import Blueprint, RegistryEntry, View
 
 SCHEMA = """
-CREATE TABLE kept (key TEXT PRIMARY KEY, suspected INTEGER, record TEXT);
-CREATE TABLE hit (id INTEGER PRIMARY KEY, suspected INTEGER, key TEXT, record TEXT);
+CREATE TABLE kept (key TEXT PRIMARY KEY, suspected INTEGER, breadth REAL, record TEXT);
+CREATE TABLE hit (id INTEGER PRIMARY KEY, suspected INTEGER, key TEXT, breadth REAL, record TEXT);
 CREATE VIRTUAL TABLE search USING fts5(
   name, labels, tools, description, instructions, facets, tokenize="ascii tokenchars '=#'"
 );
@@ -20,15 +20,17 @@ CREATE TABLE word (word TEXT PRIMARY KEY, documents INTEGER, names INTEGER DEFAU
 CREATE TABLE ending (backwards TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 RANK = f"bm25({', '.join(str(field.weight) for field in fields.FIELDS)}, 0)"
-INSERT_HIT = "INSERT INTO hit VALUES (?, ?, ?, ?)"
+SORT = (
+    "INSERT INTO hit (suspected, key, breadth, record) SELECT suspected, key, breadth, record FROM kept ORDER BY 1, 2"
+)
 INSERT_FIELDS = """
 INSERT INTO search (rowid, name, labels, tools, description, instructions, facets) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 FINISH = """
 INSERT INTO search (search) VALUES ('optimize');
-INSERT INTO word (word, documents) SELECT term, doc FROM term WHERE term NOT LIKE '#%';
+INSERT INTO word (word, documents) SELECT term, doc FROM term;
 UPDATE word SET names = doc FROM term_of_column WHERE term = word AND col = 'name';
-INSERT INTO ending SELECT backwards(word) FROM word;
+INSERT INTO ending SELECT backwards(word) FROM word WHERE word NOT LIKE '#%';
 CREATE INDEX hit_in_order ON hit (suspected, key);
 DROP TABLE kept;
 """
@@ -45,9 +47,8 @@ def build(path: Path, view: View, entries: Iterable[RegistryEntry]) -> None:
 def write_entries(file: sqlite3.Connection, entries: Iterable[RegistryEntry]) -> None:
     """Write entries to an empty database, in their order: sorted on disk, so that few are in memory."""
     _begin(file)
-    rows = ((fields.entry_key(entry), bool(entry.suspected_by), records.written(entry)) for entry in entries)
-    file.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", rows)
-    file.execute("INSERT INTO hit (suspected, key, record) SELECT suspected, key, record FROM kept ORDER BY 1, 2")
+    file.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?, ?)", map(_kept, entries))
+    file.execute(SORT)
     file.executemany(INSERT_FIELDS, _entry_rows(file))
     _finish(file)
 
@@ -57,7 +58,8 @@ def write_blueprints(file: sqlite3.Connection, blueprints: Iterable[Blueprint]) 
     _begin(file)
     for number, blueprint in enumerate(sorted(blueprints, key=fields.blueprint_key), start=1):
         narrowing = fields.facets("template", blueprint.keywords)
-        file.execute(INSERT_HIT, (number, False, fields.blueprint_key(blueprint), blueprint.name))
+        kept = (number, False, fields.blueprint_key(blueprint), 1.0, blueprint.name)
+        file.execute("INSERT INTO hit VALUES (?, ?, ?, ?, ?)", kept)
         file.execute(INSERT_FIELDS, (number, *fields.blueprint_fields(blueprint), " ".join(narrowing)))
     _finish(file)
 
@@ -67,6 +69,10 @@ def _begin(file: sqlite3.Connection) -> None:
     file.executescript(SCHEMA)
     file.execute("INSERT INTO search (search, rank) VALUES ('rank', ?)", (RANK,))
     file.execute("BEGIN")
+
+
+def _kept(entry: RegistryEntry) -> tuple[str, bool, float, str]:
+    return fields.entry_key(entry), bool(entry.suspected_by), fields.breadth(entry), records.written(entry)
 
 
 def _entry_rows(file: sqlite3.Connection) -> Iterator[tuple[int | str, ...]]:

@@ -1,6 +1,7 @@
 """What of an entry or a template is searched, field by field, and by which keys."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,12 +22,16 @@ class Field:
 
 
 FIELDS = (
-    Field("name", 4.0, 8),
+    Field("name", 3.0, 8),
     Field("labels", 2.5, 12),
     Field("tools", 2.0, 16),
-    Field("description", 1.5, 50),
+    Field("description", 1.5, 30),
     Field("instructions", 0.5, 100),
 )
+ITEMS = re.compile(r"[,;:|•\n]|[.!?](?:\s|$)|\s[-\u2013\u2014]\s")
+HONEST_ITEMS = 6
+"""So many short items, such as skills, may a text list; one that lists more says little with each."""
+MOST_ITEM_WORDS = 2
 FACET = "#"
 """Begins the key of a source or a label by which a search is narrowed."""
 
@@ -58,6 +63,12 @@ def blueprint_fields(blueprint: Blueprint) -> tuple[str, ...]:
     """The keys of each field of a template, in the order of `FIELDS`."""
     texts = (blueprint.name, " ".join(blueprint.keywords), "", blueprint.description, "")
     return tuple(" ".join(dict.fromkeys(keys(text))) for text in texts)
+
+
+def breadth(entry: RegistryEntry) -> float:
+    """How much more an entry lists than others do: 1 for most, 2 for twice as many short items, and so on."""
+    items = [item.split() for text in (entry.description, *entry.skills) for item in ITEMS.split(text)]
+    return max(1.0, sum(0 < len(item) <= MOST_ITEM_WORDS for item in items) / HONEST_ITEMS)
 
 
 def facets(source: str, labels: Sequence[str]) -> Sequence[str]:

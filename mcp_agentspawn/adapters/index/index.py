@@ -8,13 +8,13 @@ from threading import Lock
 
 from mcp_agentspawn.adapters.index import build, fields, records
 from mcp_agentspawn.adapters.index.asking import Asking
-from mcp_agentspawn.adapters.index.ranking import Ranking, quoted
+from mcp_agentspawn.adapters.index.gathering import gather, only
+from mcp_agentspawn.adapters.index.ranking import Ranking
+from mcp_agentspawn.adapters.index.related import meanings
 from mcp_agentspawn.adapters.index.routes import routed
 from mcp_agentspawn.adapters.index.shelf import Candidate, Shelf
 from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, Blueprint, Finding, Page, Place, Query, RegistryEntry, Route
 
-MOST_RANKED = 100
-"""So many candidates of each shelf are ranked; a query that fits more is too wide to look at all of them."""
 MOST_SHELVES = 8
 """So many sets of templates (those that one caller or another may use) are kept ready."""
 
@@ -37,6 +37,7 @@ class Index:
         self._blueprints: Mapping[str, Blueprint] = {}
         self._templates: dict[frozenset[str], Shelf] = {}
         self._lock = Lock()
+        meanings()
 
     @classmethod
     def open(cls, path: Path) -> "Index":
@@ -96,13 +97,12 @@ class Index:
 
     def _ranked(self, routes: Sequence[Route], query: Query) -> Sequence[Found]:
         shelves = self._shelves(query)
-        ranking = Ranking(Asking(query.text, shelves))
-        narrowing = fields.facets(query.source, query.labels)
-        match = ranking.match(narrowing)
+        asking = Asking(query.text, shelves)
+        ranking, narrowing = Ranking(asking), fields.facets(query.source, query.labels)
         found = {
             candidate.key: _placed(ranking, candidate, shelf)
             for shelf in shelves
-            for candidate in (shelf.candidates(match, MOST_RANKED) if match else ())
+            for candidate in gather(asking, shelf, narrowing)
         }
         return list((found | self._led_to(ranking, routes, query)).values())
 
@@ -117,7 +117,7 @@ class Index:
 
     def _listed(self, query: Query) -> Sequence[Found]:
         after = (query.after.suspected, query.after.key) if query.after else None
-        match = " AND ".join(f"facets : {quoted(facet)}" for facet in fields.facets(query.source, query.labels))
+        match = " AND ".join(only(fields.facets(query.source, query.labels)))
         return [
             Found(Place(bool(suspected), routed=False, score=0.0, key=key), shelf, number, tuple)
             for shelf in self._shelves(query)

@@ -1,6 +1,6 @@
 """How well something fits a query: which of its words, in which fields, how exactly, and how many of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mcp_agentspawn.adapters.index.asking import Asked, Asking, Kind
@@ -14,8 +14,6 @@ LENGTH = 0.6
 SINGLE = 0.35
 """What is left of the score when next to none of the words is there."""
 DECIMALS = 4
-MOST_POSTINGS = 1000
-"""So many occurrences of words are ranked to find candidates; words beyond that are looked for in names alone."""
 MOST_MATCHED = 8
 
 
@@ -33,22 +31,8 @@ class Ranking:
 
     def __init__(self, asking: Asking) -> None:
         self._asked = asking.asked
-        self._spread = asking.spread
         self._whole = sum(one.weight for one in self._asked)
         self._wanted = _wanted(self._asked)
-
-    def match(self, narrowing: Sequence[str]) -> str:
-        """What FTS5 is asked for candidates: bounded work, whatever the words; `""` when there is nothing to find."""
-        anywhere, in_names, postings = [], [], 0
-        for term in sorted(self._wanted, key=lambda term: (self._spread[term].documents, term)):
-            spread = self._spread[term]
-            if postings + spread.documents <= MOST_POSTINGS:
-                anywhere.append(quoted(term))
-                postings += spread.documents
-            elif spread.names and postings + spread.names <= MOST_POSTINGS:
-                in_names.append(f"name : {quoted(term)}")
-                postings += spread.names
-        return " AND ".join(_together([*anywhere, *in_names], narrowing))
 
     def score(self, candidate: Candidate) -> float:
         """From 0 to 1: all words in the best fields is 1."""
@@ -60,7 +44,8 @@ class Ranking:
                 weights[position] += field.weight * worth / max(1.0, length)
         told = sum(one.weight * weight / (weight + ENOUGH) for one, weight in zip(self._asked, weights, strict=True))
         covered = sum(one.weight for one, weight in zip(self._asked, weights, strict=True) if weight)
-        return round(told / self._whole * (SINGLE + (1 - SINGLE) * covered / self._whole), DECIMALS)
+        whole = told / self._whole * (SINGLE + (1 - SINGLE) * covered / self._whole)
+        return round(whole / candidate.breadth, DECIMALS)
 
     def _best(self, keys: Sequence[str]) -> Mapping[int, float]:
         best: dict[int, float] = {}
@@ -91,20 +76,9 @@ class Ranking:
         return f"{corrected}{word} ({', '.join((*filter(None, [wanted.kind]), *names))})"
 
 
-def quoted(term: str) -> str:
-    """A word as FTS5 takes it, whatever is in it."""
-    return '"' + term.replace('"', '""') + '"'
-
-
 def _wanted(asked: Sequence[Asked]) -> Mapping[str, Sequence[Wanted]]:
     wanted: dict[str, list[Wanted]] = {}
     for position, one in enumerate(asked):
         for term, (worth, kind) in one.worth.items():
             wanted.setdefault(term, []).append(Wanted(position, worth, kind))
     return wanted
-
-
-def _together(terms: Sequence[str], narrowing: Sequence[str]) -> Iterator[str]:
-    if terms:
-        yield f"({' OR '.join(terms)})"
-    yield from (f"facets : {quoted(facet)}" for facet in narrowing)

@@ -5,15 +5,13 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-MATCHING = """
-SELECT hit.id, hit.suspected, hit.key, search.name, search.labels, tools, description, instructions
-FROM (SELECT rowid AS found FROM search WHERE search MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rank LIMIT ?)
-JOIN hit ON hit.id = found JOIN search ON search.rowid = found ORDER BY hit.id
+CANDIDATES = """
+SELECT hit.id, suspected, key, breadth, search.name, labels, tools, description, instructions
+FROM hit JOIN search ON search.rowid = hit.id WHERE hit.id IN (SELECT value FROM json_each(?))
 """
-NAMED = """
-SELECT hit.id, hit.suspected, hit.key, search.name, search.labels, tools, description, instructions
-FROM hit JOIN search ON search.rowid = hit.id WHERE key = ?
-"""
+ID = "SELECT id FROM hit WHERE key = ?"
+WEIGHED = "SELECT rowid, -rank FROM search WHERE search MATCH ?"
+FIRST = "SELECT rowid FROM search WHERE search MATCH ? ORDER BY rowid LIMIT ?"
 KNOWN = "SELECT word, documents, names FROM word WHERE word IN (SELECT value FROM json_each(?))"
 LISTED = "SELECT id, suspected, key FROM hit WHERE id > ? ORDER BY id LIMIT ?"
 LISTED_NARROWED = """
@@ -32,11 +30,12 @@ LAST = "\U0010ffff"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What may be a hit: where it is kept, its key, and the keys of each of its fields."""
+    """What may be a hit: where it is kept, its key, how broad it is, and the keys of each of its fields."""
 
     id: int
     suspected: bool
     key: str
+    breadth: float
     fields: tuple[str, ...]
 
 
@@ -52,12 +51,12 @@ class Spread:
 
 
 class Shelf:
-    """What can be found in one database that `build` wrote."""
+    """What can be found in one database that `build` wrote: so many in all, of which the first are without suspicion."""
 
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file
         self.size: int = file.execute("SELECT count(*) FROM hit").fetchone()[0]
-        self._clean: int = file.execute("SELECT count(*) FROM hit WHERE NOT suspected").fetchone()[0]
+        self.clean: int = file.execute("SELECT count(*) FROM hit WHERE NOT suspected").fetchone()[0]
 
     def close(self) -> None:
         """Nothing more is asked of it."""
@@ -77,15 +76,26 @@ class Shelf:
         rows = self._file.execute(ENDING, (end[::-1], end[::-1] + LAST, longest, most))
         return [backwards[::-1] for (backwards,) in rows]
 
-    def candidates(self, match: str, most: int) -> Iterable[Candidate]:
-        """The best by BM25 alone, those without suspicion first."""
-        end = self._clean + 1
-        found = self._matching(match, 0, end, most)
-        return [*found, *self._matching(match, end, self.size + 1, most - len(found))]
+    def most_with(self, facets: Sequence[str]) -> int:
+        """At most so many have all of these."""
+        known = self.known(facets)
+        return min((known.get(facet, Spread()).documents for facet in facets), default=self.size)
 
-    def named(self, key: str) -> Iterable[Candidate]:
+    def weighed(self, match: str) -> Iterable[tuple[int, float]]:
+        """All that match, each with its BM25."""
+        return self._file.execute(WEIGHED, (match,))
+
+    def first(self, match: str, most: int) -> Sequence[int]:
+        """The first that match, in order; BM25 is not asked."""
+        return [number for (number,) in self._file.execute(FIRST, (match, max(0, most)))]
+
+    def candidates(self, numbers: Sequence[int]) -> Sequence[Candidate]:
+        """What is kept under these ids."""
+        return [_candidate(row) for row in self._file.execute(CANDIDATES, (json.dumps(numbers),))]
+
+    def named(self, key: str) -> Sequence[Candidate]:
         """The one with this key."""
-        return [_candidate(row) for row in self._file.execute(NAMED, (key,))]
+        return self.candidates([number for (number,) in self._file.execute(ID, (key,))])
 
     def listed(self, match: str, after: tuple[bool, str] | None, most: int) -> Sequence[tuple[int, bool, str]]:
         """The next ones in order (id, suspected, key), behind a place; without `match` among all."""
@@ -99,17 +109,12 @@ class Shelf:
         record: str = self._file.execute("SELECT record FROM hit WHERE id = ?", (number,)).fetchone()[0]
         return record
 
-    def _matching(self, match: str, start: int, end: int, most: int) -> Sequence[Candidate]:
-        if start >= end or most <= 0:
-            return []
-        return [_candidate(row) for row in self._file.execute(MATCHING, (match, start, end, most))]
-
     def _behind(self, suspected: bool, key: str) -> int:  # noqa: FBT001 - it is half of a place
         rows = self._file.execute("SELECT count(*) FROM hit WHERE (suspected, key) <= (?, ?)", (suspected, key))
         behind: int = rows.fetchone()[0]
         return behind
 
 
-def _candidate(row: tuple[int, int, str, *tuple[str, ...]]) -> Candidate:
-    number, suspected, key, *fields = row
-    return Candidate(number, bool(suspected), key, tuple(fields))
+def _candidate(row: tuple[int, int, str, float, *tuple[str, ...]]) -> Candidate:
+    number, suspected, key, breadth, *fields = row
+    return Candidate(number, bool(suspected), key, breadth, tuple(fields))

@@ -19,4 +19,10 @@ ktora ktore ktory ktos lub ma mam mi mnie moge moj moja moje mozna moze my na na
 naszego nie niech o od on ona oni oraz po pod potrzebny potrzebna potrzebuje potrzebujemy prosze przez przy sa sie sobie
 szukam ta tak takze tam te tego tej ten to tu tym u w we wszystkie wszystko z za ze zeby
 """
-STOP_WORDS = frozenset(f"{ENGLISH} {GERMAN} {POLISH}".split())
+HERE = """
+agent agents agenta agenten agenci agentem agentow assistant assistants assistent asystent bot bots subagent subagents
+best better good great beste bester bestes besten besser gut gute guter gutes najlepszy najlepsza najlepsze dobry dobra
+expert experts experte ekspert
+"""
+"""What is said of every agent, or by everyone of their own."""
+STOP_WORDS = frozenset(f"{ENGLISH} {GERMAN} {POLISH} {HERE}".split())
