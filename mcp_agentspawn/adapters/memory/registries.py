@@ -11,14 +11,19 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class MemoryRegistries:
-    """All that `entries` holds is known; a registry in `away` answers nothing."""
+    """All that `entries` holds is known; a registry in `away` is not reached, and its entries are found all the same.
+
+    A registry is there from its first entry on, and stays when it has none any more.
+    """
 
     def __init__(self) -> None:
         self.entries: list[RegistryEntry] = []
         self.away: set[str] = set()
+        self._names: set[str] = set()
 
     async def find(self, view: View, query: Query) -> Page:
         """See `core.registry.Registries.find`."""
+        self._notice()
         index = Index.of(entry for entry in self.entries if view.holds(entry))
         index.set_blueprints(view.blueprints)
         try:
@@ -28,12 +33,21 @@ class MemoryRegistries:
 
     async def read(self, handle: Handle) -> RegistryEntry | None:
         """See `core.registry.Registries.read`."""
-        if handle.registry in self.away:
-            raise Unavailable(f"Registry {handle.registry} is away.")
+        self._notice()
+        if handle.registry in self.away or handle.registry not in self._names:
+            raise Unavailable(f"Registry {handle.registry} is away, or there is none.")
         named = (handle.registry, handle.namespace, handle.name, handle.tag)
         return next((one for one in self.entries if (one.registry, one.namespace, one.name, one.tag) == named), None)
 
     def standings(self) -> Sequence[Standing]:
         """See `core.registry.Registries.standings`."""
-        names = sorted({entry.registry for entry in self.entries} | self.away)
-        return [Standing(name, "stale" if name in self.away else "fresh", NOON) for name in names]
+        self._notice()
+        return [self._standing(name) for name in sorted(self._names)]
+
+    def _standing(self, name: str) -> Standing:
+        if name in self.away:
+            return Standing(name, "stale", NOON, ("registry.unreachable",))
+        return Standing(name, "fresh", NOON)
+
+    def _notice(self) -> None:
+        self._names |= {entry.registry for entry in self.entries} | self.away

@@ -46,7 +46,6 @@ async def _started(module: str) -> Process:
         stdout=PIPE,
         stderr=DEVNULL,  # a traceback quotes
         env={name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"MALLOC_ARENA_MAX": "2"},
-        start_new_session=True,  # a Ctrl-C is for the server, which ends it
         limit=MOST_REPORT_BYTES,
     )
 

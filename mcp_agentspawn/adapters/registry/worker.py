@@ -41,7 +41,12 @@ def _reported(work: Callable[[Job], Report], job: Job) -> Report:
 
 
 def _bound_itself() -> None:
-    """A job that runs away then fails here, and takes neither memory nor time from the server."""
+    """A job that runs away then fails here, and takes neither memory nor time from the server.
+
+    A group of its own, since a Ctrl-C is for the server, which ends it; the same session, since Linux weighs processes
+    of different sessions without a look at their niceness.
+    """
+    os.setpgid(0, 0)
     os.nice(NICENESS)
     os.umask(OWNER_ALONE)
     for kind, most in (

@@ -1,0 +1,105 @@
+"""Two worlds of registries that their contract is played on, and what a test may move on them from outside."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mcp_agentspawn.adapters.memory import MemoryRegistries
+from mcp_agentspawn.adapters.registry.endpoint import Endpoint
+from mcp_agentspawn.adapters.registry.live import LiveRegistries
+from mcp_agentspawn.adapters.registry.weighing import weighed
+from mcp_agentspawn.core.digest import digest_of
+from mcp_agentspawn.core.registry import Registries, RegistryEntry, View
+from mcp_agentspawn.localplane.registry import Published, Standin, registry_standin
+from mcp_agentspawn.localplane.registry.faults import Failing
+from tests.builders import FixedClock
+
+NAMES = ("acme", "lab")
+EVERY_PATH = "*"
+
+
+@dataclass
+class RegistriesStage(ABC):
+    """Registries `acme` and `lab`. What is moved on them is known once it is `settled`."""
+
+    registries: Registries
+
+    @abstractmethod
+    def publish(self, registry: str, name: str, **said: Any) -> None:
+        """Offer an agent, or another one by the same name; what can be said is as in `RegistryEntry`."""
+
+    @abstractmethod
+    def withdraw(self, registry: str, name: str) -> None:
+        """Offer it no more."""
+
+    @abstractmethod
+    def leave(self, registry: str) -> None:
+        """Answer nothing any more."""
+
+    @abstractmethod
+    async def settled(self, *views: View) -> None:
+        """Wait until all of it is known, in these views."""
+
+
+class MemoryRegistriesStage(RegistriesStage):
+    """The twin."""
+
+    registries: MemoryRegistries
+
+    def publish(self, registry: str, name: str, **said: Any) -> None:
+        self.withdraw(registry, name)
+        content = {"name": name, **{key: str(value) for key, value in said.items()}}
+        entry = RegistryEntry(registry, said.pop("namespace", "default"), name, "latest", digest_of(content))
+        form = "declarative" if said.get("instructions") else "other"
+        self.registries.entries.append(weighed(replace(entry, form=form, **said)))
+
+    def withdraw(self, registry: str, name: str) -> None:
+        kept = [entry for entry in self.registries.entries if (entry.registry, entry.name) != (registry, name)]
+        self.registries.entries = kept
+
+    def leave(self, registry: str) -> None:
+        self.registries.away.add(registry)
+
+    async def settled(self, *views: View) -> None:
+        self.registries.standings()
+
+
+@dataclass
+class LiveRegistriesStage(RegistriesStage):
+    """Real readings of stand-ins."""
+
+    registries: LiveRegistries
+    standins: Mapping[str, Standin]
+    clock: FixedClock
+
+    def publish(self, registry: str, name: str, **said: Any) -> None:
+        self.standins[registry].content.publish(Published(name, **said))
+
+    def withdraw(self, registry: str, name: str) -> None:
+        self.standins[registry].content.withdraw(name)
+
+    def leave(self, registry: str) -> None:
+        self.standins[registry].inject(Failing(path=EVERY_PATH))
+
+    async def settled(self, *views: View) -> None:
+        self.registries.show(views)
+        self.clock.advance(minutes=11)
+        await self.registries.refresh()
+
+
+def memory_registries() -> RegistriesStage:
+    """A stage of the twin."""
+    return MemoryRegistriesStage(MemoryRegistries())
+
+
+@asynccontextmanager
+async def live_registries() -> AsyncIterator[RegistriesStage]:
+    """A stage of real readings."""
+    clock = FixedClock()
+    async with AsyncExitStack() as stack:
+        standins = {name: await stack.enter_async_context(registry_standin()) for name in NAMES}
+        places = {name: Endpoint(name, standin.url, private_addresses=True) for name, standin in standins.items()}
+        live = await stack.enter_async_context(LiveRegistries(places, clock))
+        yield LiveRegistriesStage(live, standins, clock)
