@@ -16,6 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from mcp_agentspawn import app
 from mcp_agentspawn.core.errors import ConfigError, Unavailable
+from mcp_agentspawn.localplane.registry import Standin, registry_standin
+from mcp_agentspawn.localplane.registry import load as load_content
 from mcp_agentspawn.settings import Settings, load
 from tests.localplane.waiting import until
 from tests.server.edges import ERAS, codes
@@ -146,7 +148,7 @@ async def test_a_cluster_without_roots_is_not_served() -> None:
             pass
 
 
-@pytest.mark.parametrize("kind", ["templates", "policies"])
+@pytest.mark.parametrize("kind", ["templates", "policies", "registries"])
 async def test_bad_rules_are_not_served_and_every_problem_is_named(tmp_path: Path, kind: str) -> None:
     (tmp_path / "bad.yaml").write_text("colour: red\n")
     with pytest.raises(ConfigError) as refused:
@@ -175,6 +177,64 @@ async def test_rules_are_loaded_again_and_bad_ones_are_not_taken(tmp_path: Path)
         policy.write_text("callers: {colour: red}\n")
         await until_metric(serving, "agentspawn_rules_reload_failures_total 1.0")
         await until_offered(session, ["verifier"])
+
+
+@asynccontextmanager
+async def served_with_a_registry(folder: Path) -> AsyncIterator[tuple[Standin, app.MemoryServing]]:
+    """A server that reads a stand-in registry, as `main`."""
+    async with registry_standin(load_content(REPOSITORY / "dev" / "registry" / "agents.yaml")) as registry:
+        (folder / "main.yaml").write_text(f"url: {registry.url}\nprivate_addresses: true\n")
+        async with app.serving_memory(settings(registries=folder)) as serving:
+            yield registry, serving
+
+
+async def until_found(session: Client, query: str) -> dict[str, Any]:
+    """The first hit of registry `main` for these words, once it has been read."""
+    hits: list[dict[str, Any]] = []
+
+    async def found() -> bool:
+        hits[:] = (await call(session, "search_agents_agentregistry", query=query, source="main"))["hits"]
+        return bool(hits)
+
+    await until(found)
+    return hits[0]
+
+
+async def test_an_entry_of_a_registry_is_found_and_proposed(tmp_path: Path) -> None:
+    async with served_with_a_registry(tmp_path) as (_, serving), connected(serving, "legacy") as session:
+        hit = await until_found(session, "write release notes")
+        proposed = await call(
+            session,
+            "propose_subagent",
+            template=hit["template"],
+            purpose="To know it",
+            registry_entry=hit["handle"],
+            parameters=[{"name": "task", "value": "Write the notes of 1.2"}],
+        )
+        await until_metric(serving, 'agentspawn_registry_readings_total{outcome="read",registry="main"} 1.0')
+
+    assert hit["spawnable"], hit["blocked_by"]
+    assert (proposed["outcome"], proposed["risk"]) == ("pending_approval", "medium")
+    assert proposed["manifest"]["metadata"]["annotations"]["agentspawn.dev/registry-entry"] == hit["handle"]
+
+
+async def test_new_rules_show_other_entries(tmp_path: Path) -> None:
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    rules = "callers: {namespaces: [agents]}\nregistry: {see: [{registry: main, namespaces: [%s]}]}\n"
+    (policies / "policy.yaml").write_text(rules % "nowhere")
+    (tmp_path / "registries").mkdir()
+    async with registry_standin(load_content(REPOSITORY / "dev" / "registry" / "agents.yaml")) as registry:
+        (tmp_path / "registries" / "main.yaml").write_text(f"url: {registry.url}\nprivate_addresses: true\n")
+        folders = {"policies": policies, "registries": tmp_path / "registries"}
+        async with app.serving_memory(settings(**folders)) as serving, connected(serving, "legacy") as session:
+            await until_metric(serving, 'agentspawn_registry_readings_total{outcome="read",registry="main"} 1.0')
+            hidden = await call(session, "search_agents_agentregistry", query="", source="main")
+            (policies / "policy.yaml").write_text(rules % '"*"')
+            hit = await until_found(session, "")
+
+    assert hidden["hits"] == []
+    assert [reason["code"] for reason in hit["blocked_by"]][-1] == "registry.no_template"
 
 
 async def until_offered(session: Client, names: list[str]) -> None:

@@ -36,7 +36,7 @@ def test_the_defaults_reach_nobody_but_this_machine() -> None:
     assert (settings.host, settings.port, settings.roots) == ("127.0.0.1", 8000, ())
     assert settings.legacy_tokens == settings.allowed_origins == ()
     assert (settings.audit_file, settings.kubeconfig, settings.writer) == (None, None, socket.gethostname())
-    assert settings.log_level == "info"
+    assert (settings.log_level, settings.registries) == ("info", None)
 
 
 def test_roots_are_separated_by_spaces_or_commas_and_may_name_a_home() -> None:

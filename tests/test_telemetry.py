@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.registry import Standing
 from mcp_agentspawn.telemetry import MOST_VALUES, CountedAudit, Metrics, configure_logging
+from tests.builders import NOON
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmF0dXJl"
 CANARY = "canary-4711"
@@ -198,6 +200,8 @@ def test_what_happened_is_counted() -> None:
     metrics.rules_loaded(3)
     metrics.rules_rejected()
     metrics.repaired("release")
+    metrics.registry_read(Standing("main", "fresh", NOON), 12, succeeded=True)
+    metrics.registry_read(Standing("other", "away"), 0, succeeded=False)
 
     found = samples(metrics)
     assert found["agentspawn_tool_calls_total", "allowed", "apply_subagent"] == 1
@@ -210,6 +214,10 @@ def test_what_happened_is_counted() -> None:
     assert found["agentspawn_rules_generation",] == 3
     assert found["agentspawn_rules_reload_failures_total",] == 1
     assert found["agentspawn_repairs_total", "release"] == 1
+    assert found["agentspawn_registry_readings_total", "read", "main"] == 1
+    assert found["agentspawn_registry_readings_total", "failed", "other"] == 1
+    assert found["agentspawn_registry_entries", "main"] == 12
+    assert found["agentspawn_registry_read_timestamp_seconds", "main"] == NOON.timestamp()
     assert found["process_resident_memory_bytes",] > 0
 
 
