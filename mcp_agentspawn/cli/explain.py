@@ -3,41 +3,31 @@
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
-from mcp_agentspawn.composing import in_memory, looking
 from mcp_agentspawn.cli import FINDINGS, UNAVAILABLE
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.explaining import Document, document, lines
+from mcp_agentspawn.cli.known_registries import at_hand, registries_option, with_registries
 from mcp_agentspawn.cli.people import FINE, complain, kubeconfig_option
+from mcp_agentspawn.cli.roots import RootAndHome
 from mcp_agentspawn.cli.rule_folders import folder_options, read_rules
+from mcp_agentspawn.composing import in_memory, looking
 from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.operations.explain import Explained, explain_proposal, explain_request
-from mcp_agentspawn.operations.services import Rules
-from mcp_agentspawn.settings import root_of
+from mcp_agentspawn.operations.services import Rules, Services
 
-REQUEST = ("template", "purpose", "parameters", "tools", "model", "lifetime_minutes", "parent")
+REQUEST = ("template", "purpose", "parameters", "tools", "model", "lifetime_minutes", "registry_entry", "parent")
 EXITS = {"allowed": FINE, "unanswered": UNAVAILABLE}
 FIND = "List all ids with: agentspawn proposals --all"
-
-
-class RootAndHome(click.ParamType[Root]):
-    """`namespace/account`, or `namespace/account@home` where its subagents live in a namespace of their own."""
-
-    name = "namespace/account[@home]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Root:
-        """Take it if it can be a root's."""
-        try:
-            return root_of(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Assignment(click.ParamType[tuple[str, str]]):
@@ -62,23 +52,27 @@ class Assignment(click.ParamType[tuple[str, str]]):
 @click.option("--tool", "tools", multiple=True, help="A tool, as server/tool; can be repeated.")
 @click.option("--model", default="", help="A ModelConfig.")
 @click.option("--lifetime-minutes", type=click.IntRange(0), default=0, help="How long it would live.")
+@click.option("--registry-entry", default="", metavar="HANDLE", help="The registry entry that fills the template.")
 @click.option("--as-child-of", "parent", default="", metavar="AGENT", help="Ask as this subagent of the root.")
 @click.option("--memory", is_flag=True, help="Ask no cluster: all that the templates name is there, and nothing else.")
 @click.option("--manifest", is_flag=True, help="Print what was rendered, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
 @kubeconfig_option
+@registries_option
 @folder_options
 def explain(proposal: str, root: Root, policies: Path, templates: Path, **options: Any) -> None:
     """Ask all guards about a stored PROPOSAL or about a request, and print each verdict with the policy line behind it.
 
     For operators: it prints what callers never see. Nothing is reserved, stored or recorded. On a cluster it asks as
-    you: reading what the server reads, and, for the guard access, as the root's virtual user.
+    you: reading what the server reads, and, for the guard access, as the root's virtual user. What rests on a registry
+    entry is judged by what the registry says now: the registries are read once.
 
     Exits with 0 when it is allowed, with 1 when it is denied, waits for people or is not there, and with 3 without a
     cluster, or when a guard got no answer and no other denies.
     """
     _check(proposal, options)
     folders = read_rules(policies, templates)
+    options["registries"] = at_hand(options["registries"])
     explained = asyncio.run(_explained(proposal, root, folders.rules, options))
     if explained is None:
         complain(f"{root.name} has no proposal {proposal!r}. {FIND}")
@@ -104,14 +98,29 @@ def _check(proposal: str, options: dict[str, Any]) -> None:
 async def _explained(proposal: str, root: Root, rules: Rules, options: dict[str, Any]) -> Explained | None:
     """`None` when this root has no such proposal."""
     if options["memory"]:
-        return await explain_request(in_memory(rules, root)[1], Caller(root), _ask(options))
-    async with looking(rules, root, options["kubeconfig"]) as (world, services):
+        async with _on_registries(in_memory(rules, root)[1], proposal, options) as known:
+            return await explain_request(known, Caller(root), _ask(options))
+    async with (
+        looking(rules, root, options["kubeconfig"]) as (world, services),
+        _on_registries(services, proposal, options) as known,
+    ):
         if options["parent"]:
-            return await explain_request(services, Caller(root, options["parent"]), _ask(options))
+            return await explain_request(known, Caller(root, options["parent"]), _ask(options))
         account = await _account(world, root)
         if proposal:
-            return await explain_proposal(services, root, proposal, account)
-        return await explain_request(services, Caller(root, account=account), _ask(options))
+            return await explain_proposal(known, root, proposal, account)
+        return await explain_request(known, Caller(root, account=account), _ask(options))
+
+
+@asynccontextmanager
+async def _on_registries(services: Services, proposal: str, options: dict[str, Any]) -> AsyncIterator[Services]:
+    """The same services; on the registries as they are now where something rests on an entry, since that takes time."""
+    stored = await services.proposals.get(proposal) if proposal else None
+    if options["registry_entry"] or (stored and stored.request.entry):
+        async with with_registries(services, options["registries"]) as known:
+            yield known
+    else:
+        yield services
 
 
 async def _account(world: KubernetesWorld, root: Root) -> str:
@@ -130,6 +139,7 @@ def _ask(options: dict[str, Any]) -> Ask:
         tools=options["tools"],
         model=options["model"],
         lifetime_minutes=options["lifetime_minutes"],
+        registry_entry=options["registry_entry"],
     )
 
 

@@ -17,6 +17,7 @@ MEANING: Mapping[Cause, str] = {
     "unavailable": "the cluster did not answer; try again later",
     "failed": "the guard itself failed, as the server's would",
 }
+REGISTRIES = "an entry is read from the registries in --registries FOLDER; see agentspawn registry check"
 
 
 def document(explained: Explained, policies: Folder[Policy], *, manifest: bool) -> Document:
@@ -92,6 +93,8 @@ def _unanswered(said: Document) -> Iterator[str]:
     for cause, meaning in MEANING.items():
         if guards := [guard["guard"] for guard in said["guards"] if guard.get("cause") == cause]:
             yield f"unanswered: {', '.join(guards)}: {meaning}"
+    if "registry" in said["unanswered"]:
+        yield f"registry: {REGISTRIES}"
 
 
 def _of_guard(guard: Document) -> Iterator[str]:

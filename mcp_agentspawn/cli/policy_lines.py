@@ -16,6 +16,10 @@ DEFAULT = "default of agentspawn"
 
 NAMED_OTHERWISE = {
     "template.not_allowed": "allow",
+    "registry.unknown_entry": "see",
+    "registry.no_template": "see",
+    "registry.tool_server_unknown": "tools",
+    "registry.image_not_allowed": "images",
     "parameters.too_large": "most_bytes",
     "content.too_large": "most_bytes",
     "manifest.too_many_tools": "most_tools",
