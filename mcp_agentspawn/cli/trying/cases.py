@@ -5,14 +5,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.guard import Step
 from mcp_agentspawn.core.model import Risk, Scalar
 from mcp_agentspawn.core.names import LABEL, SUBDOMAIN
+from mcp_agentspawn.core.registry import MOST_INSTRUCTIONS_CHARACTERS, NAME, NAMESPACE, Form, RegistryEntry
 from mcp_agentspawn.core.strict import Strict
 
 MOST = 1_000
 ACCOUNT = re.compile(rf"{LABEL}/{SUBDOMAIN}\Z")
 CODE = re.compile(r"[a-z_]+(\.[a-z_]+)+\Z")
+TAG = "stable"
 
 
 def _account(name: str) -> str:
@@ -33,8 +36,45 @@ Codes = Annotated[tuple[Annotated[str, AfterValidator(_code)], ...], Field(stric
 Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
+class Offered(Strict):
+    """What a registry offers: an agent of `instructions`, or one of an `image`; with neither there is nothing to run.
+
+    `running` is the Agent (`namespace/name`) that it already is.
+    """
+
+    registry: Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")]
+    namespace: Annotated[str, StringConstraints(pattern=rf"^{NAMESPACE}$")] = "default"
+    name: Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
+    labels: dict[str, str] = Field(default_factory=dict)
+    tool_servers: Words = ()
+    instructions: Annotated[str, StringConstraints(max_length=MOST_INSTRUCTIONS_CHARACTERS)] = ""
+    image: Annotated[str, StringConstraints(max_length=512)] = ""
+    protocol: str = "A2A"
+    running: str = ""
+
+    @property
+    def form(self) -> Form:
+        """What it can become."""
+        return "image" if self.image else "declarative" if self.instructions else "other"
+
+    @property
+    def entry(self) -> RegistryEntry:
+        """The same as a registry's."""
+        said = self.model_dump(mode="json")
+        return RegistryEntry(tag=TAG, hash=digest_of(said), form=self.form, **self.model_dump())
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.image and self.instructions:
+            raise ValueError("an entry has instructions or an image")
+        return self
+
+
 class Wanted(Strict):
-    """The arguments of `propose_subagent`; what is left out picks the template's default."""
+    """The arguments of `propose_subagent`; what is left out picks the template's default.
+
+    `registry_entry` is the entry itself: the case's registries hold it, and its handle is what the caller names.
+    """
 
     template: str
     purpose: str
@@ -42,6 +82,7 @@ class Wanted(Strict):
     tools: Words = ()
     model: str = ""
     lifetime_minutes: int = Field(default=0, ge=0)
+    registry_entry: Offered | None = None
 
 
 class Held(Strict):

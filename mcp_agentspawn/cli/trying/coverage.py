@@ -16,6 +16,8 @@ from mcp_agentspawn.operations.services import Rules
 WAIT: Key = ("approval", "wait")
 LONG_LIFE: Key = ("approval", "long_life")
 IGNORE: Key = ("content", "ignore")
+SEEING: tuple[Key, ...] = (("registry", "tools"), ("registry", "images"))
+"""What is said of entries that are seen."""
 WITHOUT: Mapping[Key, Any] = {LONG_LIFE: MOST_LIFETIME, IGNORE: ()}
 """Keys that no reason code names, and the value that undoes each: one decides where that changes an answer."""
 NEVER: frozenset[Key] = frozenset({("crd",)})
@@ -50,6 +52,8 @@ def _idle(name: str, rules: Rules) -> Iterator[Key]:
     policy = rules.policies[name]
     if not policy.content.ignore:
         yield IGNORE
+    if not policy.registry.see:
+        yield from SEEING
     lives = [rules.templates[known].lifetime.most for known in policy.template.allow if known in rules.templates]
     if policy.approval.at_least == "high" or all(most <= policy.approval.long_life for most in lives):
         yield LONG_LIFE

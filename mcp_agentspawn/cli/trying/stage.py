@@ -6,8 +6,8 @@ from typing import Literal
 
 from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryWorld
 from mcp_agentspawn.adapters.registry.weighing import weighed
-from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.cli.trying.cases import Absent, Case, Given, Held, Wanted
+from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
 from mcp_agentspawn.core.model import Approval, Caller, Risk, Root, Scalar
 from mcp_agentspawn.core.names import DEFAULT_HOME
