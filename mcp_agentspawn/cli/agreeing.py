@@ -46,15 +46,21 @@ def _said(proposal: Proposal, agent: AgentDescription) -> Mapping[str, Sequence[
         "root": (lineage.root, caller.root),
         "parent": (lineage.parent, proposal.parent),
         "template": (lineage.template, request.template),
+        "registry entry": (lineage.entry, request.entry),
         "tools": (_held(agent), sorted(request.tools), sorted(grant.tools)),
         "tools that ask first": (_asking_first(agent), sorted(grant.ask_first)),
-        "model": ((agent.model,), (request.model,), grant.models),
+        "model": (_named(agent.model), _named(request.model), grant.models),
         "lifetime": (lineage.lifetime, request.lifetime, grant.lifetime),
         "depth": (lineage.depth, grant.depth),
         "tools for spawning": (_for_spawning(agent), [*SPAWN_TOOLS] if grant.depth else []),
         "parameters": (canonical(narrowing), canonical(dict(grant.parameters))),
         "digest of the request": (lineage.request_digest, proposal.request_digest, recomputed),
     }
+
+
+def _named(model: str) -> tuple[str, ...]:
+    """None for an image, which has no model here."""
+    return (model,) if model else ()
 
 
 def _held(agent: AgentDescription) -> list[str]:
@@ -80,7 +86,9 @@ def _against(template: Template, proposal: Proposal) -> Iterator[str]:
         server, _, name = tool.partition("/")
         if server not in template.tools or name not in template.tools[server].allow:
             yield f"it does not allow {tool}"
-    if request.model not in template.models:
+    if bool(request.entry) != bool(template.takes):
+        yield "it stands on its own" if request.entry else "it is filled by a registry entry, and there is none"
+    if request.model not in (template.models or ("",)):
         yield f"it does not allow {request.model}"
     if request.lifetime > template.lifetime.most:
         yield "it does not allow such a lifetime"

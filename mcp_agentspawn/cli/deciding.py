@@ -111,8 +111,13 @@ def _print_short(proposal: Proposal, decisions: Sequence[Approval], now: datetim
     state = state_of(proposal, now)
     click.echo(f"{escaped(proposal.id)}  risk {proposal.risk}, {tally(proposal, decisions)}")
     click.echo(f"  {until if state == 'open' else state}")
-    for line in [*block(f"{who} asks for {proposal.request.template}", "  "), *block(proposal.request.purpose, "  ")]:
+    asked = f"{who} asks for {proposal.request.template}{_made_of(proposal)}"
+    for line in [*block(asked, "  "), *block(proposal.request.purpose, "  ")]:
         click.echo(line)
+
+
+def _made_of(proposal: Proposal) -> str:
+    return f", made of registry entry {proposal.request.entry}" if proposal.request.entry else ""
 
 
 def _print_denials(denials: Sequence[Denial]) -> None:
@@ -192,7 +197,8 @@ def _undecidable(proposal: Proposal, decision: Decision, now: datetime) -> str:
 
 
 def _say(proposal: Proposal, what: str, me: str, decisions: Sequence[Approval]) -> int:
-    click.echo(escaped(f"{what}: {proposal.id}, {proposal.digest}, as {me}. Now: {tally(proposal, decisions)}."))
+    said = f"{what}: {proposal.id}, {proposal.digest}{_made_of(proposal)}, as {me}. Now: {tally(proposal, decisions)}."
+    click.echo(escaped(said))
     return FINE
 
 

@@ -71,9 +71,7 @@ def lines(shown: Shown) -> Iterator[str]:
     yield from _section("Decisions of people", _decisions(shown))
     yield from _section("What it may hold at most, beside its parent", _grants(shown))
     yield from _section("Difference to the template's defaults", _difference(shown))
-    yield from _section(
-        f"Manifest, whole: the Agent that {_created(shown)} created", manifest_lines(shown.proposal.manifest)
-    )
+    yield from _section(f"Manifest, whole: the Agent that {_created(shown)} created", _manifest(shown))
     yield from _section("Digest", _digest(shown))
 
 
@@ -129,10 +127,10 @@ def _understated(shown: Shown) -> str:
 
 
 def _least(shown: Shown) -> Risk:
-    """How risky it is at least; `low` where the template is not at hand."""
+    """How risky it is at least; where the template is not at hand, what little is known without it."""
     template, request = shown.template, shown.proposal.request
     if template is None:
-        return "low"
+        return "medium" if request.entry else "low"
     if shown.policy is None:
         return risk_of(template, request, at_least="low", long_life=MOST_LIFETIME)
     return shown.policy.approval.risk(template, request)
@@ -142,6 +140,8 @@ def _asking(proposal: Proposal) -> Iterator[str]:
     yield from fact("root", proposal.root)
     yield from fact("parent", proposal.parent or "none: the root itself asks")
     yield from fact("template", proposal.request.template)
+    if proposal.request.entry:
+        yield from fact("registry", proposal.request.entry)
     yield from fact("namespace", proposal.home)
     yield from fact("purpose", proposal.request.purpose)
 
@@ -226,6 +226,23 @@ def _difference(shown: Shown) -> Iterator[str]:
         yield from fact(label, text)
     if not found:
         yield "  none"
+
+
+def _manifest(shown: Shown) -> Iterator[str]:
+    if shown.proposal.request.entry:
+        yield from sentence("beware", _foreign(shown.template))
+    yield from manifest_lines(shown.proposal.manifest)
+
+
+def _foreign(template: Template | None) -> str:
+    """Which part of the manifest a registry's author wrote, as far as that is known."""
+    if template is None:
+        part = "THE TEXT BETWEEN ITS FENCES, OR ITS IMAGE,"
+    elif template.agent.image:
+        part = "ITS IMAGE"
+    else:
+        part = f"THE TEXT BETWEEN THE FENCES OF {', '.join(sorted(template.filled))}"
+    return f"{part} IS A STRANGER'S, from the registry entry above; it was not compared with the registry here"
 
 
 def _digest(shown: Shown) -> Iterator[str]:
