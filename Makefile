@@ -13,7 +13,7 @@ help: ## Show what can be made
 run: setup ## Everything on this machine: a control plane, the server on 127.0.0.1:8000/mcp (PORT=), one subagent; until Ctrl-C
 	@exec $(BIN)/agentspawn dev --port $(PORT) --spawn
 
-demo: setup ## One spawn from search to retirement, each step confirmed by the API server; exit 0 or 1
+demo: setup ## Two spawns from search to retirement, one from a registry's entry, each step confirmed; exit 0 or 1
 	@exec $(BIN)/agentspawn demo
 
 test: setup clients lint ## Everything that CI runs

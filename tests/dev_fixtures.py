@@ -37,6 +37,7 @@ class DevServer:
     tokens: Mapping[str, Path]
     kubeconfigs: Mapping[str, Path]
     audit_file: Path
+    registry_url: str
     ready_file: Path
     process_id: int
     output: Path
@@ -123,6 +124,7 @@ def _read(values: dict[str, Any], ready_file: Path, process_id: int, output: Pat
         tokens={name: Path(path) for name, path in values["tokens"].items()},
         kubeconfigs={name: Path(path) for name, path in values.get("kubeconfigs", {}).items()},
         audit_file=Path(values["audit_file"]),
+        registry_url=values["registry_url"],
         ready_file=ready_file,
         process_id=process_id,
         output=output,

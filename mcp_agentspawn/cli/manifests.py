@@ -28,7 +28,7 @@ from mcp_agentspawn.core.names import (
 )
 from mcp_agentspawn.server.tools import TOOLS
 
-TEMPLATES = ("researcher", "log-analyst", "verifier", "lead-researcher")
+TEMPLATES = ("researcher", "log-analyst", "verifier", "lead-researcher", "registry-worker")
 ACCOUNT = re.compile(r"[a-z0-9]([-.a-z0-9]{0,188}[a-z0-9])?\Z")  # its ledger's name adds a namespace, 253 in all
 INSTRUCTIONS = """\
 You coordinate other agents. When a task needs one that does not exist yet, look at list_templates, propose it with

@@ -18,7 +18,6 @@ OPTIONS = {
     "policies": "The folder of policies; default ./policies.",
     "templates": "The folder of templates; default ./templates.",
     "registries": "The folder with a file for each registry; default none.",
-    "registries": "The folder of registries; default none.",
     "audit-file": "The audit log; default ./audit.jsonl.",
     "writer": "This replica's name in the audit; default the host's name.",
     "legacy-tokens": "Accounts whose token Secrets are accepted; default all roots.",

@@ -12,12 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
+import yaml
 
+from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.registry_story import hire
 from mcp_agentspawn.cli.dev.story import retire, spawn
-from mcp_agentspawn.cli.dev.telling import Teller
+from mcp_agentspawn.cli.dev.telling import Teller, caller
 from mcp_agentspawn.cli.dev.world import LocalWorld, local_world
+from mcp_agentspawn.core.registry import Handle
 from mcp_agentspawn.localplane import Binaries
 from tests.dev_fixtures import DevServer
 from tests.localplane.waiting import left_behind, until_now
@@ -69,6 +74,7 @@ def test_the_ready_file_says_where_everything_is(dev_server: DevServer) -> None:
         "tokens",
         "kubeconfigs",
         "audit_file",
+        "registry_url",
     ]
     assert list(ready["kubeconfigs"]) == ["alice", "bob"]
     assert (ready["system_namespace"], ready["namespace"]) == ("agentspawn-system", "subagents")
@@ -105,6 +111,55 @@ async def test_every_step_of_the_story_is_confirmed_by_the_api_server(
     assert len(re.findall(r"^   confirmed ", said, re.MULTILINE)) >= 15
     assert "HTTP 403: agents.kagent.dev is forbidden" in said
     assert "ValidatingAdmissionPolicy 'agentspawn-lock'" in said
+
+
+async def test_every_step_from_a_registry_s_entry_to_an_agent_is_confirmed(
+    world: LocalWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teller = Teller()
+    agent = await hire(world, teller)
+    await retire(world, teller, agent)
+
+    assert (teller.failed, agent != "") == ([], True)
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^   confirmed ", said, re.MULTILINE)) >= 15
+    assert re.search(r"Log Analyst \(main\): .* \(not spawnable: registry.image_not_allowed", said)
+
+
+async def test_the_story_of_an_entry_fails_when_the_registry_does_not_confirm(
+    world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr("mcp_agentspawn.cli.dev.telling.RegistryWitness.spec", nothing)
+    teller = Teller()
+    agent = await hire(world, teller)
+    await retire(world, Teller(), agent)
+
+    assert len(teller.failed) == 4
+
+
+async def test_what_runs_here_has_a_registry_that_was_read_by_the_time_it_is_ready(dev_server: DevServer) -> None:
+    async with httpx.AsyncClient() as http:
+        served = await http.get(f"{dev_server.registry_url}/v0/agents", params={"limit": "1"})
+    async with caller("call", dev_server.mcp_url, dev_server.tokens["orchestrator"], Teller()) as orchestrator:
+        found = await orchestrator.call("search_agents_agentregistry", query="cite sources", source="main")
+
+    assert served.is_success
+    assert [state["freshness"] for state in found["registries"]] == ["fresh"]
+    assert "web-researcher" in [Handle.read(hit["handle"]).name for hit in found["hits"]]  # type: ignore[union-attr]  # it is one
+
+
+async def test_a_policy_that_shows_nothing_of_the_registry_keeps_nobody_waiting(
+    control_plane_binaries: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = yaml.safe_load((checkout.POLICIES / "default.yaml").read_text())
+    (tmp_path / "default.yaml").write_text(yaml.safe_dump(written | {"registry": {}}))
+    monkeypatch.setattr("mcp_agentspawn.cli.dev.checkout.POLICIES", tmp_path)
+    monkeypatch.setattr("mcp_agentspawn.cli.dev.world.SEARCHED_WITHIN_SECONDS", float("inf"))
+    async with local_world(control_plane_binaries, 0) as world:
+        assert world.registry_url.startswith("http://127.0.0.1:")
 
 
 async def test_the_story_fails_when_the_api_server_does_not_confirm(

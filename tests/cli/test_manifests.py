@@ -83,7 +83,7 @@ def test_the_virtual_user_creates_and_deletes_agents_and_nothing_else() -> None:
             {
                 "apiGroups": ["agentspawn.dev"],
                 "resources": ["templates"],
-                "resourceNames": ["researcher", "log-analyst", "verifier", "lead-researcher"],
+                "resourceNames": ["researcher", "log-analyst", "verifier", "lead-researcher", "registry-worker"],
                 "verbs": ["use"],
             }
         ],

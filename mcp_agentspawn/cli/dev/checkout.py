@@ -8,11 +8,12 @@ ROOT = Path(__file__).parents[3]
 POLICIES, TEMPLATES = ROOT / "policies", ROOT / "templates"
 KAGENT_KINDS = ROOT / "dev" / "kagent-crds"
 DEPLOY = ROOT / "deploy"
+REGISTRY = ROOT / "dev" / "registry" / "agents.yaml"
 
 
 def check_out() -> None:
     """Raise ConfigError when something that this needs is not there."""
-    missing = [folder for folder in (POLICIES, TEMPLATES, KAGENT_KINDS, DEPLOY) if not folder.is_dir()]
+    missing = [folder for folder in (POLICIES, TEMPLATES, KAGENT_KINDS, DEPLOY, REGISTRY.parent) if not folder.is_dir()]
     if missing:
         names = ", ".join(folder.name for folder in missing)
         raise ConfigError([f"{ROOT} has no {names}: this runs from a clone of the repository"])

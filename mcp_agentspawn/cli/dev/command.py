@@ -11,9 +11,11 @@ import click
 
 from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.cluster import ROOTS
+from mcp_agentspawn.cli.dev.registry_story import hire
 from mcp_agentspawn.cli.dev.story import retire, spawn
 from mcp_agentspawn.cli.dev.telling import Teller
-from mcp_agentspawn.cli.dev.world import LocalWorld, local_world, ready_file
+from mcp_agentspawn.cli.dev.world import REGISTRY, LocalWorld, local_world, ready_file
 from mcp_agentspawn.cli.running import run_until_stopped
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.localplane import Binaries, find_or_build
@@ -22,6 +24,7 @@ from mcp_agentspawn.settings import LEVELS
 from mcp_agentspawn.telemetry import configure_logging
 
 LOOPBACK = "127.0.0.1"
+SEARCH = """--method tools/call --tool-name search_agents_agentregistry --tool-args-json '{"query": "cite sources"}'"""
 READY_FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 LOG_LEVEL = click.option(
     "--log-level", type=click.Choice(LEVELS), default="warning", show_default=True, help="What the server logs."
@@ -36,7 +39,7 @@ LOG_LEVEL = click.option(
 def dev(ready_file: Path | None, port: int, tell: bool, log_level: str) -> None:  # noqa: FBT001 - click passes flags so
     """Run everything on this machine until Ctrl-C: a control plane, deploy/, sample tools, an orchestrator, the server.
 
-    Nothing of it is left then.
+    A stand-in for agentregistry is there, too, so that there is something to find. Nothing of it is left then.
     """
     if ready_file is not None and not ready_file.absolute().parent.is_dir():
         raise click.BadParameter("there is no such folder", param_hint="--ready-file")
@@ -47,10 +50,13 @@ def dev(ready_file: Path | None, port: int, tell: bool, log_level: str) -> None:
     run_until_stopped(_dev(binaries, port, ready_file, tell=tell))
 
 
-@click.command(short_help="Show one spawn, confirmed step by step.")
+@click.command(short_help="Show two spawns, confirmed step by step.")
 @LOG_LEVEL
 def demo(log_level: str) -> None:
-    """Show one spawn from search to retirement, and exit with 0 only when the API server confirms every step."""
+    """Show two spawns from search to retirement, and exit with 0 only when the API server confirms every step.
+
+    One is of a template, one of an entry of a registry, which a person approves.
+    """
     configure_logging(log_level)
     checkout.check_out()
     binaries = find_or_build()
@@ -59,7 +65,7 @@ def demo(log_level: str) -> None:
     if failed:
         _unconfirmed(failed)
         sys.exit(FINDINGS)
-    click.echo("\nEvery step was confirmed by the API server.")
+    click.echo("\nEvery step was confirmed by the API server, and by the registry where it is about an entry.")
 
 
 def _unconfirmed(failed: Sequence[str]) -> None:
@@ -102,9 +108,10 @@ async def _demo(binaries: Binaries, failed: list[str]) -> None:
 
 async def _once(world: LocalWorld, failed: list[str]) -> None:
     teller = Teller()
-    agent = await spawn(world, teller)
-    if agent:
-        await retire(world, teller, agent)
+    for story in (spawn, hire):
+        agent = await story(world, teller)
+        if agent:
+            await retire(world, teller, agent)
     failed[:] = teller.failed
 
 
@@ -140,6 +147,9 @@ def _how_to_go_on(world: LocalWorld) -> str:
         f"\nCall it from MCP Inspector (Node 22 or newer), in the protocol's legacy era and in its modern one:\n"
         f"  {inspector} {call} {header}\n"
         f"  {inspector} --protocol-era modern {call} {header}\n"
+        f"\nSearch as it does; registry {REGISTRY}, {world.registry_url}, is a stand-in for agentregistry:\n"
+        f"  {inspector} {SEARCH} {header}\n"
+        f"  {sys.argv[0]} search 'cite sources' --root {ROOTS['orchestrator'].name} --registries {world.registries}\n"
         f"\nLook at the cluster as its administrator:\n"
         f"  export KUBECONFIG={world.kubeconfig}\n"
         f"  kubectl get agents,subagentproposals,spawnledgers --all-namespaces\n"

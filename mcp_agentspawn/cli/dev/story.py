@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 from mcp_agentspawn.cli.dev.cluster import ROOTS
-from mcp_agentspawn.cli.dev.telling import Caller, Teller, Unconfirmed, Witness, caller
+from mcp_agentspawn.cli.dev.telling import Caller, Teller, Unconfirmed, Witness, caller, told
 from mcp_agentspawn.cli.dev.tokens import mint
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.dev.world import LocalWorld
@@ -57,11 +57,11 @@ async def retire(world: LocalWorld, teller: Teller, agent: str) -> None:
 async def _search(orchestrator: Caller) -> str:
     teller = orchestrator.teller
     teller.step("The orchestrator looks for a blueprint")
-    found = await orchestrator.call("search_agents_agentregistry", query=TASK)
-    for hit in found.get("hits", []):
-        can = "can be spawned" if hit["spawnable"] else "can not be spawned"
-        teller.line("", f"{hit['name']}: {hit['description']} ({can})")
-    best = next((hit["handle"] for hit in found.get("hits", []) if hit["spawnable"]), "")
+    found = await orchestrator.call("search_agents_agentregistry", query=TASK, source="template")
+    hits = found.get("hits", [])
+    for hit in hits:
+        teller.line("", told(hit))
+    best = next((hit["template"] for hit in hits if hit["spawnable"]), "")
     teller.need(best != "", f"there is a template to spawn from: {best}")
     return str(best)
 

@@ -1,7 +1,7 @@
 """A story told line by line: what was called, what was answered, and what the API server says to an administrator."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,9 +87,29 @@ def outcome(answer: Mapping[str, Any]) -> str:
     return f"{answer.get('outcome', 'no answer')}{' (' + reasons + ')' if reasons else ''}"
 
 
+def told(hit: Mapping[str, Any]) -> str:
+    """One line for a hit: what it is, and what stands in the way of spawning it."""
+    blocked = ", ".join(reason["code"] for reason in hit["blocked_by"])
+    can = f"not spawnable: {blocked}" if blocked else f"spawnable with template {hit['template']}, risk {hit['risk']}"
+    return f"{hit['name']} ({hit['source']}): {hit['description']} ({can})"
+
+
 def _short(value: Any) -> str:
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryWitness:
+    """A registry, asked past the server."""
+
+    url: str
+
+    async def spec(self, kind: str, namespace: str, name: str, tag: str) -> dict[str, Any]:
+        """What the registry itself says of this; empty when there is none."""
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"{self.url}/v0/{kind}/{name}/{tag}", params={"namespace": namespace})
+        return answer.json()["spec"] if answer.is_success else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +131,12 @@ class Witness:
         """Whether the root's ledger counts this agent as live."""
         found = await self._get(f"{OURS}/spawnledgers/{root}")
         return agent in (found or {}).get("spec", {}).get("live", {})
+
+    async def approved_by(self, proposal: str) -> Sequence[str]:
+        """In whose names approvals of this proposal are stored."""
+        found = await self._get(f"{OURS}/subagentapprovals?fieldSelector=spec.proposal%3D{proposal}") or {}
+        specs = [item["spec"] for item in found.get("items", [])]
+        return [spec["decider"] for spec in specs if spec["decision"] == "approve"]
 
     async def _get(self, path: str) -> dict[str, Any] | None:
         async with self.admin.get(path) as response:

@@ -4,23 +4,31 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from mcp_agentspawn.adapters.files import private_file
 from mcp_agentspawn.app import Served, serving_cluster
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster, offer_spawning
+from mcp_agentspawn.cli.dev.telling import Teller, caller
 from mcp_agentspawn.cli.dev.tokens import REFRESH_SECONDS
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.names import DEFAULT_HOME, SYSTEM_NAMESPACE
 from mcp_agentspawn.localplane import Binaries
+from mcp_agentspawn.localplane.registry import load as published
+from mcp_agentspawn.localplane.registry import registry_standin
 from mcp_agentspawn.server.loops import Loop, running
 from mcp_agentspawn.settings import load
 
 READY_WITHIN_SECONDS = 60.0
+SEARCHED_WITHIN_SECONDS = 15.0
+REGISTRY = "main"
+"""The stand-in for agentregistry, by the name that the sample policy knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,8 @@ class LocalWorld:
     cluster: Cluster
     served: Served
     audit_file: Path
+    registry_url: str
+    registries: Path
 
     @property
     def mcp_url(self) -> str:
@@ -64,6 +74,7 @@ class LocalWorld:
                 "tokens": {name: str(file) for name, file in self.cluster.credentials.callers.items()},
                 "kubeconfigs": {name: str(file) for name, file in self.cluster.people.items()},
                 "audit_file": str(self.audit_file),
+                "registry_url": self.registry_url,
             },
             indent=2,
         )
@@ -72,23 +83,50 @@ class LocalWorld:
 @asynccontextmanager
 async def local_world(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld]:
     """Start all of it and wait until the server is ready; leaving stops and removes all of it."""
-    async with cluster(binaries) as local:
+    async with registry_standin(published(checkout.REGISTRY)) as registry, cluster(binaries) as local:
         audit_file = local.plane.folder / "audit.jsonl"
+        registries = _registries(local.plane.folder, registry.url)
         options = {
             "port": port,
             "roots": " ".join(root.name for root in ROOTS.values()),
             "policies": checkout.POLICIES,
             "templates": checkout.TEMPLATES,
+            "registries": registries,
             "audit_file": audit_file,
             "writer": "agentspawn-dev",
             "kubeconfig": local.credentials.server,
         }
         tokens = Loop("tokens", REFRESH_SECONDS, local.credentials.refresh)
         async with serving_cluster(load({}, options)) as served, running([tokens]):
-            world = LocalWorld(local, served, audit_file)
+            world = LocalWorld(local, served, audit_file, registry.url, registries)
             await _ready(world)
             await offer_spawning(local, served.url)
+            await _searched(world)
             yield world
+
+
+def _registries(folder: Path, url: str) -> Path:
+    """The server's folder of registries, as an operator would write it."""
+    registries = folder / "registries"
+    registries.mkdir()
+    source = {"url": url, "private_addresses": True}
+    (registries / f"{REGISTRY}.yaml").write_text(yaml.safe_dump(source), encoding="utf-8")
+    return registries
+
+
+async def _searched(world: LocalWorld) -> None:
+    """Wait until the registry is read; not for ever, since policies may show nothing of it."""
+    token_file = world.cluster.credentials.callers["orchestrator"]
+    wanted = {"query": "", "source": REGISTRY, "limit": 1}
+    async with caller("", world.mcp_url, token_file, Teller()) as orchestrator:
+
+        async def found() -> bool:
+            answer = await orchestrator.session.call_tool("search_agents_agentregistry", wanted)
+            said = answer.structured_content or {}
+            return not said.get("registries") or bool(said["hits"])
+
+        with suppress(Unavailable):
+            await until(found, SEARCHED_WITHIN_SECONDS, "")
 
 
 async def _ready(world: LocalWorld) -> None:
