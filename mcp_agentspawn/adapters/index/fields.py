@@ -22,7 +22,7 @@ class Field:
 
 
 FIELDS = (
-    Field("name", 3.0, 8),
+    Field("name", 4.0, 8),
     Field("labels", 2.5, 12),
     Field("tools", 2.0, 16),
     Field("description", 1.5, 30),

@@ -12,6 +12,7 @@ MOST_POSTINGS = 1500
 """So many occurrences are weighed; words beyond that are looked for in names alone, and then without weighing."""
 ENOUGH = 3.0
 """A word with so much BM25 counts half of what it can, so that no word outweighs all the others."""
+ANYWHERE, IN_NAMES = "", "name : "
 CLOSE, LOOSE = 1.0, 0.4
 """What a word's close relatives count (itself, its inflections and beginnings), and what all others do."""
 WORTH_OF_CLOSE = 0.5
@@ -32,15 +33,14 @@ def gather(asking: Asking, shelf: Shelf, narrowing: Sequence[str]) -> Sequence[C
     left, beyond = MOST_POSTINGS, []
     bound = shelf.most_with(narrowing)
     for sought in sorted(_sought(asking), key=lambda one: (-one.weight, one.terms)):
-        match, cost = _affordable(sought, bound, left)
-        if not match:
-            beyond.append(sought)
-            continue
+        field, cost = _affordable(sought, bound, left)
         left -= cost
-        for number, relevance in shelf.weighed(_narrowed(match, narrowing)):
+        if field != ANYWHERE:
+            beyond.append(sought)
+        for number, relevance in shelf.weighed(_narrowed(sought, field, narrowing)) if cost else ():
             found[number] = found.get(number, 0.0) + sought.weight * relevance / (relevance + ENOUGH)
-    for sought in beyond:
-        for number in shelf.first(_narrowed(_any(sought.terms), narrowing), MOST_RANKED - len(found)):
+    for sought in beyond if len(found) < MOST_RANKED else ():
+        for number in shelf.first(_narrowed(sought, ANYWHERE, narrowing), MOST_RANKED - len(found)):
             found.setdefault(number, 0.0)
     best = sorted(found, key=lambda number: (number > shelf.clean, -found[number], number))
     return shelf.candidates(best[:MOST_RANKED])
@@ -56,21 +56,17 @@ def _sought(asking: Asking) -> Iterator[Sought]:
 
 
 def _affordable(sought: Sought, bound: int, left: int) -> tuple[str, int]:
-    """What FTS5 can be asked, and for how many occurrences; nothing, when that is too many."""
-    documents, names = min(sought.spread.documents, bound), min(sought.spread.names, bound)
-    if documents <= left:
-        return _any(sought.terms), documents
-    if 0 < names <= left:
-        return f"name : {_any(sought.terms)}", names
-    return "", 0
+    """In which field BM25 can be asked for so many occurrences; for none, when that is too many."""
+    for field, documents in ((ANYWHERE, sought.spread.documents), (IN_NAMES, sought.spread.names)):
+        cost = min(documents, bound)
+        if cost <= left:
+            return field, cost
+    return IN_NAMES, 0
 
 
-def _any(terms: Sequence[str]) -> str:
-    return f"({' OR '.join(map(quoted, terms))})"
-
-
-def _narrowed(match: str, narrowing: Sequence[str]) -> str:
-    return " AND ".join([match, *only(narrowing)])
+def _narrowed(sought: Sought, field: str, narrowing: Sequence[str]) -> str:
+    terms = " OR ".join(map(quoted, sought.terms))
+    return " AND ".join([f"{field}({terms})", *only(narrowing)])
 
 
 def only(narrowing: Sequence[str]) -> Sequence[str]:

@@ -36,6 +36,8 @@ class Ranking:
 
     def score(self, candidate: Candidate) -> float:
         """From 0 to 1: all words in the best fields is 1."""
+        if not self._whole:
+            return 0.0
         weights = [0.0] * len(self._asked)
         for field, text in zip(FIELDS, candidate.fields, strict=True):
             keys = text.split()

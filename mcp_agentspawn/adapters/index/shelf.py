@@ -51,7 +51,7 @@ class Spread:
 
 
 class Shelf:
-    """What can be found in one database that `build` wrote: so many in all, of which the first are without suspicion."""
+    """What can be found in one database that `build` wrote: `size` in all, the first `clean` of them unsuspected."""
 
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file

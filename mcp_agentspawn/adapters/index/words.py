@@ -63,9 +63,7 @@ def stems(key: str) -> tuple[str, ...]:
 def _parts(token: str) -> Iterator[str]:
     for part in PART.findall(token):
         for word in HUMP.split(part):
-            small = word.casefold()
-            if len(small) <= LONGEST_KEY:
-                yield small
+            yield word.casefold()[:LONGEST_KEY]
 
 
 def _with_neighbours(parts: tuple[str, ...], position: int) -> Word:
