@@ -13,7 +13,7 @@ from mcp_agentspawn.core.ports import Clock
 from mcp_agentspawn.core.registry import Freshness, Standing
 
 FORGOTTEN_AFTER = timedelta(hours=24)
-OVERDUE_AFTER = timedelta(minutes=1)
+OVERDUE_AFTER_SECONDS = 60.0
 JITTER = 0.1
 
 
@@ -30,6 +30,8 @@ class Known:
     entries: int = 0
     as_of: datetime | None = None
     problems: Mapping[str, int] = field(default_factory=dict)
+    told: tuple[Freshness, tuple[str, ...]] = ("away", ())
+    """The state that was last logged."""
     _read_at: datetime | None = None
     _next: datetime | None = None
     _backoff: Backoff = field(default_factory=Backoff)
@@ -71,5 +73,10 @@ class Known:
     def _freshness(self) -> Freshness:
         if self.as_of is None:
             return "away"
-        overdue = self._next is not None and self.clock.now() > self._next + OVERDUE_AFTER
-        return "stale" if self._backoff.failures or overdue else "fresh"
+        return "stale" if self._backoff.failures or self._overdue else "fresh"
+
+    @property
+    def _overdue(self) -> bool:
+        """Whether nobody read it although it was due, and by now it is due a second time."""
+        late = timedelta(seconds=max(OVERDUE_AFTER_SECONDS, self.endpoint.refresh))
+        return self._next is not None and self.clock.now() > self._next + late

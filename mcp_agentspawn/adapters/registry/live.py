@@ -151,17 +151,15 @@ class LiveRegistries:
 
     def _forget(self) -> None:
         for known in self._known.values():
-            before = known.standing()
             known.forget_what_is_old()
-            _log_change(known, before)
+            _log_change(known)
 
     async def _read(self, known: Known) -> None:
         try:
             async with self._places:
                 report = await self._report(ReadJob(self._folder, known.endpoint, known.snapshot))
-            before = known.standing()
             known.take(report)
-            _log_change(known, before)
+            _log_change(known)
             self.refreshed(Refreshed(known.standing(), known.entries, known.problems, bool(report.snapshot)))
         finally:
             self._news.set()
@@ -234,10 +232,12 @@ async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
             raise outcome
 
 
-def _log_change(known: Known, before: Standing) -> None:
+def _log_change(known: Known) -> None:
     now = known.standing()
-    if (now.freshness, now.problems) == (before.freshness, before.problems):
+    state = (now.freshness, now.problems)
+    if state == known.told:
         return
+    known.told = state
     tell = log.info if now.freshness == "fresh" else log.warning
     tell(
         "a registry changed its state",
