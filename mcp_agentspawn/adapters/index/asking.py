@@ -29,6 +29,8 @@ KNOWN_ALREADY = 0.5
 
 SHORTEST_BEGINNING, SHORTEST_PART, SHORTEST_HALF = 3, 5, 4
 ONE_TYPO_FROM, TWO_TYPOS_FROM = 4, 8
+SHORT = 5
+"""In words of so few letters the first one is taken to be right."""
 MOST_LEAD = 5
 """So many letters may stand before what a word ends with."""
 SHARED = 0.65
@@ -147,7 +149,8 @@ class Asking:
         for shelf in self._shelves:
             found.update(shelf.beginning(word[:kept], longest, MOST_NEAR))
             found.update(term for term in shelf.ending(word[-kept:], longest, MOST_NEAR) if not term.startswith(STEM))
-        near = [term for term in found if OSA.distance(word, term, score_cutoff=distance) <= distance]
+        alike = (term for term in found if len(word) > SHORT or term[0] == word[0])
+        near = [term for term in alike if OSA.distance(word, term, score_cutoff=distance) <= distance]
         spread = self._known(near)
         return sorted(near, key=lambda term: (-spread[term].documents, term))[:MOST_ALIKE]
 

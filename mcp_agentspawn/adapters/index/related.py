@@ -154,6 +154,52 @@ travel trip flight hotel reise flug podroz lot wyjazd
 office buro biuro
 school student schule schuler szkola uczen
 health medical patient gesundheit patient zdrowie pacjent
+address adresse anschrift adres
+archive archiv archiwum
+book booking reserve reservation buchen reservieren reservierung rezerwacja rezerwowac
+browser frontend ui gui oberflache przegladarka
+cancel cancellation termination kundigen kundigung stornieren wypowiedzenie anulowac rezygnacja
+car vehicle fleet auto fahrzeug fuhrpark samochod pojazd flota
+comment kommentar komentarz
+convert conversion umwandeln konvertieren konwersja
+court lawsuit litigation gericht klage sad pozew
+crash abort exception absturz wyjatek
+deadline frist falligkeit termin
+delay late verspatung verzogerung opoznienie
+duplicate duplicates dublette doppelt duplikat
+encrypt encryption verschlusseln verschlusselung szyfrowanie
+event conference veranstaltung konferenz wydarzenie konferencja
+export import
+form formular formularz
+goal target objective okr ziel cel
+identity user login sso benutzer anmeldung uzytkownik logowanie tozsamosc
+insurance versicherung ubezpieczenie
+map karte mapa
+memory ram speicher pamiec
+message queue kafka nachricht kolejka
+money cash geld pieniadze
+outdated obsolete stale veraltet przestarzaly
+patent trademark marke wynalazek
+personal pii personenbezogen osobowe
+policy rule guideline regulation richtlinie regel vorschrift polityka zasada regulamin przepis
+process workflow prozess ablauf proces
+profile profil
+profit margin gewinn marge zysk marza
+requirement anforderung wymaganie
+revenue turnover income umsatz einnahmen przychod obrot
+reset unlock zurucksetzen entsperren resetowanie odblokowac
+room desk raum zimmer sala pokoj biurko
+safety arbeitsschutz bhp
+schema model datenmodell schemat
+score rating rank bewertung ocena ranking
+script automation skript automatisierung skrypt automatyzacja
+spare part ersatzteil czesc
+story epic backlog
+storage disk volume speicherplatz festplatte dysk
+subscription abo abonnement abonament subskrypcja
+traffic load last verkehr ruch obciazenie
+version versionen wersja
+weather wetter pogoda
 """
 
 

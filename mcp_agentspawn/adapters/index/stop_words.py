@@ -8,10 +8,10 @@ we were what when where which who whom why will with would you your
 """
 GERMAN = """
 aber alle als am an auch auf aus bei bin bitte brauche brauchen da damit dann das dass dem den der des die dir doch du
-ein eine einem einen einer eines er es etwas fur gibt habe haben hat hier ich ihm ihr im in ins ist jemand jemanden kann
-kannst konnen man mein meine meinen meiner mich mir mit mochte muss mussen nach nicht noch nur ob oder ohne sich sie
-sind so soll sollen suche suchen uber um und uns unser unsere unseren von vom vor was welche welcher wenn wer werden wie
-will wir wird wo zu zum zur
+ein eine einem einen einer eines er es etwas fuer fur gibt habe haben hat hier ich ihm ihr im in ins ist jemand
+jemanden kann kannst koennen konnen man mein meine meinen meiner mich mir mit mochte moechte muessen muss mussen nach
+nicht noch nur ob oder ohne sich sie sind so soll sollen suche suchen uber ueber um und uns unser unsere unseren vom
+von vor was welche welcher welches wenn wer werden wie will wir wird wo zu zum zur
 """
 POLISH = """
 a aby albo ale bardzo bez by byc byl byla bylo ci co czy dla do gdy gdzie go i ich ja jak jaki jakie jako jest jestem
