@@ -11,7 +11,7 @@ from mcp_agentspawn.adapters.registry.endpoint import Endpoint
 from mcp_agentspawn.adapters.registry.live import LiveRegistries
 from mcp_agentspawn.adapters.registry.weighing import weighed
 from mcp_agentspawn.core.digest import digest_of
-from mcp_agentspawn.core.registry import Registries, RegistryEntry, View
+from mcp_agentspawn.core.registry import Form, Registries, RegistryEntry, View
 from mcp_agentspawn.localplane.registry import Published, Standin, registry_standin
 from mcp_agentspawn.localplane.registry.faults import Failing
 from tests.builders import FixedClock
@@ -52,7 +52,7 @@ class MemoryRegistriesStage(RegistriesStage):
         self.withdraw(registry, name)
         content = {"name": name, **{key: str(value) for key, value in said.items()}}
         entry = RegistryEntry(registry, said.pop("namespace", "default"), name, "latest", digest_of(content))
-        form = "declarative" if said.get("instructions") else "other"
+        form: Form = "declarative" if said.get("instructions") else "other"
         self.registries.entries.append(weighed(replace(entry, form=form, **said)))
 
     def withdraw(self, registry: str, name: str) -> None:

@@ -40,11 +40,8 @@ class Living:
     async def names(self, text: str = "", view: View = VIEW) -> list[str]:
         """What a search finds: templates and entries by name."""
         page = await self.registries.find(view, Query(text, 50, frozenset({"researcher"})))
-        return sorted(
-            found.blueprint.name if found.blueprint else found.entry.name
-            for found in page.findings
-            if found.blueprint or found.entry
-        )
+        hits = [found.blueprint or found.entry for found in page.findings]
+        return sorted(hit.name for hit in hits if hit is not None)
 
     async def handle(self, name: str) -> Handle:
         """The handle of an entry that is known."""
