@@ -11,7 +11,8 @@ COPY pyproject.toml README.md LICENSE ./
 COPY mcp_agentspawn mcp_agentspawn
 RUN /build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
     && pip --python /opt/agentspawn/bin/python install --no-deps /wheels/*.whl \
-    && install -d -o 10001 -g 10001 -m 0750 /audit
+    && install -d -o 10001 -g 10001 -m 0750 /audit \
+    && install -d /registries
 
 FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="mcp-agentspawn" \
@@ -19,6 +20,7 @@ LABEL org.opencontainers.image.title="mcp-agentspawn" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=builder /opt/agentspawn /opt/agentspawn
 COPY --from=builder --chown=10001:10001 /audit /var/log/agentspawn
+COPY --from=builder /registries /etc/agentspawn/registries
 COPY policies /etc/agentspawn/policies
 COPY templates /etc/agentspawn/templates
 ENV PATH=/opt/agentspawn/bin:/usr/local/bin:/usr/bin:/bin \
@@ -28,9 +30,11 @@ ENV PATH=/opt/agentspawn/bin:/usr/local/bin:/usr/bin:/bin \
     AGENTSPAWN_PORT=8000 \
     AGENTSPAWN_POLICIES=/etc/agentspawn/policies \
     AGENTSPAWN_TEMPLATES=/etc/agentspawn/templates \
+    AGENTSPAWN_REGISTRIES=/etc/agentspawn/registries \
     AGENTSPAWN_AUDIT_FILE=/var/log/agentspawn/audit.jsonl \
     AGENTSPAWN_DRAIN_SECONDS=5
-# The one place that is written to; the root file system may be read-only.
+# What is kept. All else that is written, what registries hold, lies in /tmp, or here where the root file system is
+# read-only and nothing is mounted at /tmp.
 VOLUME ["/var/log/agentspawn"]
 WORKDIR /var/log/agentspawn
 USER 10001:10001

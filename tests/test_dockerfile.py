@@ -154,6 +154,7 @@ def server(installed: Path, tmp_path: Path) -> Iterator[Path]:
         "AGENTSPAWN_PORT": "0",
         "AGENTSPAWN_POLICIES": str(REPOSITORY / "policies"),
         "AGENTSPAWN_TEMPLATES": str(REPOSITORY / "templates"),
+        "AGENTSPAWN_REGISTRIES": str(tmp_path),
         "AGENTSPAWN_AUDIT_FILE": str(tmp_path / "audit.jsonl"),
         "AGENTSPAWN_DRAIN_SECONDS": "0",
     }

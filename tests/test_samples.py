@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from mcp_agentspawn.adapters.registry.source import Source
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.parameters import example
 from mcp_agentspawn.core.placeholders import placeholders
@@ -57,6 +58,24 @@ def test_the_default_policy_says_what_each_section_is_for() -> None:
 
     for name in Policy.model_fields:
         assert lines[next(at for at, line in enumerate(lines) if line.startswith(f"{name}:")) - 1].startswith("# ")
+
+
+def test_the_sample_registry_shows_every_key_there_is_with_a_comment() -> None:
+    registries = loaded(REPOSITORY / "docs" / "registries", Source)
+    lines = (REPOSITORY / "docs" / "registries" / "main.yaml").read_text().splitlines()
+
+    assert list(registries) == [rule.registry for rule in POLICIES["default"].registry.see] == ["main"]
+    assert registries["main"].model_fields_set == set(Source.model_fields)
+    for at, line in enumerate(lines):
+        commented = lines[at - 1].startswith("# ") or "#" in line
+        assert not line or line.startswith("#") or commented, line
+
+
+def test_the_sample_registry_shows_the_defaults_where_there_are_any() -> None:
+    sample = loaded(REPOSITORY / "docs" / "registries", Source)["main"]
+    told = {"url", "credential_file", "ca_file"}
+
+    assert sample.model_dump(exclude=told) == Source(url=sample.url).model_dump(exclude=told)
 
 
 def test_the_default_policy_s_limits_are_the_safe_defaults() -> None:

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mcp_agentspawn import settings
+from mcp_agentspawn.adapters.registry.live import READERS_AT_ONCE
+from mcp_agentspawn.adapters.registry.worker import MOST_ADDRESS_SPACE_BYTES
 from tests.deploy.cluster import SYSTEM, Manifest
 from tests.deploy.objects import named, with_changes
 from tests.deploy.world import DEPLOY, Everybody, manifests_of
@@ -119,7 +122,8 @@ def test_no_role_lets_anybody_read_a_secret_or_make_an_agent() -> None:
 
 def test_the_settings_of_the_server_are_settings(tmp_path: Path) -> None:
     data = _of_kind("ConfigMap")["agentspawn-settings"]["data"]
-    places = {name: str(tmp_path) for name in ("AGENTSPAWN_POLICIES", "AGENTSPAWN_TEMPLATES")}
+    folders = ("AGENTSPAWN_POLICIES", "AGENTSPAWN_TEMPLATES", "AGENTSPAWN_REGISTRIES")
+    places = {name: str(tmp_path) for name in folders}
 
     loaded = settings.load({**data, **places, "AGENTSPAWN_AUDIT_FILE": str(tmp_path / "audit.jsonl")})
 
@@ -128,16 +132,40 @@ def test_the_settings_of_the_server_are_settings(tmp_path: Path) -> None:
     assert loaded.host == "0.0.0.0"  # noqa: S104 - the pod's network
 
 
-def test_the_server_writes_nowhere_but_to_its_audit() -> None:
+def test_the_server_writes_nowhere_but_to_its_audit_and_to_a_folder_that_goes_with_it() -> None:
     workload = _of_kind("StatefulSet")["agentspawn"]
     pod = workload["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     writable = [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
     audit = _of_kind("ConfigMap")["agentspawn-settings"]["data"]["AGENTSPAWN_AUDIT_FILE"]
 
-    assert writable == [audit.rpartition("/")[0]]
+    assert writable == [audit.rpartition("/")[0], "/tmp"]  # noqa: S108 - in the pod
+    assert [list(volume) for volume in pod["volumes"] if volume["name"] == "scratch"] == [["name", "emptyDir"]]
     assert [claim["metadata"]["name"] for claim in workload["spec"]["volumeClaimTemplates"]] == ["audit"]
     assert (workload["metadata"]["namespace"], workload["spec"]["replicas"]) == (SYSTEM, 2)
+
+
+def test_every_folder_of_a_setting_is_mounted_and_registries_need_not_be_there() -> None:
+    pod = _of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    volumes = {volume.pop("name"): volume for volume in pod["volumes"]}
+    data = _of_kind("ConfigMap")["agentspawn-settings"]["data"]
+    sample = yaml.safe_load((DEPLOY.parent / "docs" / "registries" / "main.yaml").read_text())
+
+    for name in ("AGENTSPAWN_POLICIES", "AGENTSPAWN_TEMPLATES", "AGENTSPAWN_REGISTRIES"):
+        assert data[name] in mounts
+    assert volumes[mounts[data["AGENTSPAWN_REGISTRIES"]]]["configMap"]["optional"] is True
+    credentials = volumes[mounts[sample["credential_file"].rpartition("/")[0]]]["secret"]
+    assert (credentials["optional"], credentials["defaultMode"]) == (True, 0o440)
+
+
+def test_a_registry_that_makes_its_readers_large_takes_no_memory_from_the_server() -> None:
+    """The kernel would end all of the container."""
+    (container,) = _of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["spec"]["containers"]
+    readers_and_an_indexer = READERS_AT_ONCE + 1
+
+    limit = int(container["resources"]["limits"]["memory"].removesuffix("Mi")) << 20
+    assert limit >= (512 << 20) + readers_and_an_indexer * MOST_ADDRESS_SPACE_BYTES
 
 
 @pytest.mark.parametrize("manifest", manifests_of(DEPLOY / "50-server.yaml"), ids=lambda manifest: manifest["kind"])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Self
@@ -10,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from mcp_agentspawn.adapters.files import examine
+from mcp_agentspawn.adapters.files.folder import yaml_files
 from mcp_agentspawn.adapters.registry.addresses import is_literal, may_be_read
 from mcp_agentspawn.adapters.registry.endpoint import (
     MOST_BYTES,
@@ -120,10 +122,17 @@ def _parts(url: str) -> SplitResult:
 
 
 def endpoints(folder: Path | None) -> Mapping[str, Endpoint]:
-    """The registries of a folder, by name; none without one. Raises ConfigError with every problem."""
-    if folder is None:
+    """The registries of a folder, by name; none without one, or in an empty one. Raises ConfigError with all problems."""
+    if folder is None or _is_empty(folder):
         return {}
     read = examine(folder, Source)
     if read.problems:
         raise ConfigError([str(problem) for problem in read.problems])
     return {name: source.endpoint(name) for name, source in read.values.items()}
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether it names no registry: what is mounted from an optional ConfigMap that is not there is such a folder."""
+    with suppress(OSError):
+        return not any(yaml_files(folder))
+    return False

@@ -7,7 +7,8 @@ import pytest
 
 from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.registry.endpoint import Endpoint
-from mcp_agentspawn.adapters.registry.source import Source
+from mcp_agentspawn.adapters.registry.source import Source, endpoints
+from mcp_agentspawn.core.errors import ConfigError
 
 LEAST = "url: https://registry.example\n"
 WHOLE = """\
@@ -101,6 +102,22 @@ def test_a_name_that_no_handle_could_hold_is_refused(tmp_path: Path, name: str) 
     (tmp_path / f"{name}.yaml").write_text(LEAST)
 
     assert [problem.key for problem in examine(tmp_path, Source).problems] == ["document"]
+
+
+def test_an_empty_folder_names_no_registry(tmp_path: Path) -> None:
+    """A ConfigMap that is optional and not there is mounted as one."""
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "README.md").write_text("Nothing yet")
+
+    assert endpoints(tmp_path) == endpoints(None) == {}
+
+
+def test_a_folder_that_is_not_there_or_holds_a_bad_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "acme.yaml").write_text("timeout: 5s\n")
+
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ConfigError):
+            endpoints(folder)
 
 
 @pytest.mark.parametrize("module", ["reading", "endpoint"])
