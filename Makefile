@@ -33,6 +33,9 @@ bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.hot
 	@$(BIN)/python -m bench.content
 
+quality: $(ENVIRONMENT) ## How well searches find what was meant, as the README's table
+	@$(BIN)/python -m tests.quality.measure
+
 mutate: $(ENVIRONMENT) ## Mutation testing of guards and core: 95 % of the mutants must be found out, the rest explained
 	@rm -rf mutants
 	@nice $(BIN)/mutmut run
@@ -71,4 +74,4 @@ $(NODE): dev/node/package.json dev/node/package-lock.json dev/node/.npmrc
 	  cd .cache/node && npm ci --ignore-scripts --loglevel=error >/dev/null && touch .installed; \
 	fi
 
-.PHONY: help run demo test lint soak bench mutate guarantees setup clients
+.PHONY: help run demo test lint soak bench quality mutate guarantees setup clients
