@@ -3,6 +3,8 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import pytest
 import yaml
@@ -25,6 +27,9 @@ from tests.builders import CALLER, bench, loaded
 REPOSITORY = Path(__file__).parent.parent
 TEMPLATES = loaded(REPOSITORY / "templates", Template)
 POLICIES = loaded(REPOSITORY / "policies", Policy)
+
+
+IMAGES = loaded(REPOSITORY / "deploy" / "byo" / "templates", Template)
 
 
 def numbers(policy: Policy) -> dict[str, int]:
@@ -76,6 +81,22 @@ def test_the_sample_registry_shows_the_defaults_where_there_are_any() -> None:
     told = {"url", "credential_file", "ca_file"}
 
     assert sample.model_dump(exclude=told) == Source(url=sample.url).model_dump(exclude=told)
+
+
+def written_in(document: Path) -> list[dict[str, Any]]:
+    """The YAML documents that stand in a Markdown file."""
+    fenced = re.findall(r"^ *```yaml\n(.*?)^ *```", document.read_text(), re.MULTILINE | re.DOTALL)
+    return [yaml.safe_load(dedent(text)) for text in fenced]
+
+
+def test_images_have_a_template_that_asks_two_people_and_the_policy_that_is_shown_lets_it_take_them() -> None:
+    (section,) = [one for one in written_in(REPOSITORY / "deploy" / "byo" / "README.md") if "registry" in one]
+    policy = Policy.model_validate({"callers": {"namespaces": ["agents"]}} | section)
+    named = {name: (TEMPLATES | IMAGES)[name] for name in policy.template.allow}
+
+    assert {name: (one.takes, one.risk) for name, one in IMAGES.items()} == {"registry-image": ("image", "high")}
+    assert set(IMAGES) <= set(named)
+    assert misfits(named, {"images": policy}) == []
 
 
 def test_the_default_policy_s_limits_are_the_safe_defaults() -> None:

@@ -122,7 +122,7 @@ def _parts(url: str) -> SplitResult:
 
 
 def endpoints(folder: Path | None) -> Mapping[str, Endpoint]:
-    """The registries of a folder, by name; none without one, or in an empty one. Raises ConfigError with all problems."""
+    """The registries of a folder, by name; none without one or in an empty one. Raises ConfigError."""
     if folder is None or _is_empty(folder):
         return {}
     read = examine(folder, Source)
