@@ -18,13 +18,16 @@ LISTED_NARROWED = """
 SELECT id, suspected, key FROM hit JOIN search ON search.rowid = hit.id
 WHERE search MATCH ? AND search.rowid > ? ORDER BY search.rowid LIMIT ?
 """
-BEGINNING = (
-    "SELECT word FROM word WHERE word > ? AND word < ? AND length(word) <= ? ORDER BY length(word), word LIMIT ?"
-)
-ENDING = """
-SELECT backwards FROM ending WHERE backwards > ? AND backwards < ? AND length(backwards) <= ?
-ORDER BY length(backwards), backwards LIMIT ?
+BEGINNING = """
+SELECT word FROM (SELECT word FROM word WHERE word > ? AND word < ? LIMIT ?)
+WHERE length(word) <= ? ORDER BY length(word), word LIMIT ?
 """
+ENDING = """
+SELECT backwards FROM (SELECT backwards FROM ending WHERE backwards > ? AND backwards < ? LIMIT ?)
+WHERE length(backwards) <= ? ORDER BY length(backwards), backwards LIMIT ?
+"""
+MOST_LOOKED_AT = 3000
+"""Of words that begin or end alike, so many are looked at: a registry can hold any number of them."""
 LAST = "\U0010ffff"
 
 
@@ -69,11 +72,11 @@ class Shelf:
 
     def beginning(self, start: str, longest: int, most: int) -> Sequence[str]:
         """Words that begin so and go on, the shortest first."""
-        return [word for (word,) in self._file.execute(BEGINNING, (start, start + LAST, longest, most))]
+        return [word for (word,) in self._file.execute(BEGINNING, (start, start + LAST, MOST_LOOKED_AT, longest, most))]
 
     def ending(self, end: str, longest: int, most: int) -> Sequence[str]:
         """Words and stems that end so, the shortest first."""
-        rows = self._file.execute(ENDING, (end[::-1], end[::-1] + LAST, longest, most))
+        rows = self._file.execute(ENDING, (end[::-1], end[::-1] + LAST, MOST_LOOKED_AT, longest, most))
         return [backwards[::-1] for (backwards,) in rows]
 
     def most_with(self, facets: Sequence[str]) -> int:

@@ -2,6 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from mcp_agentspawn.adapters.index.shelf import MOST_LOOKED_AT
+from mcp_agentspawn.adapters.index.words import LONGEST_KEY
 from mcp_agentspawn.core.registry import Blueprint
 from tests.adapters.index.finding import ask, entry, index, names
 
@@ -64,3 +66,13 @@ def test_what_a_hit_says_of_its_match_quotes_no_other_text_of_the_entry() -> Non
         "kube (prefix, description, instructions)",
         "kubernetes~kubrenetes (typo, description, instructions)",
     )
+
+
+def test_a_registry_full_of_words_that_begin_alike_does_not_make_a_search_look_at_all_of_them() -> None:
+    crowd = " ".join(f"kub{number:05}" for number in range(MOST_LOOKED_AT + 500))
+    parts = [crowd[start : start + 900] for start in range(0, len(crowd), 900)]
+    made = index(*(entry(f"n{number}", part) for number, part in enumerate(parts)), entry("zz", "kubernetes"))
+    looked_at = made._entries.beginning("kub", LONGEST_KEY, MOST_LOOKED_AT * 2)
+
+    assert len(looked_at) == MOST_LOOKED_AT
+    assert names(made, "kubernetes") == ["zz"]
