@@ -29,8 +29,8 @@ def registries_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def at_hand(folder: Path | None) -> Path | None:
-    """The folder that was named, looked through, or the one that lies here; `None` where there is none."""
-    if folder is None and not HERE.is_dir():
+    """The folder that was named, looked through, or the one that lies here; `None` where there is none, or no file."""
+    if folder is None and not any(HERE.glob("*.yaml")):
         return None
     return read_sources(folder or HERE).path
 

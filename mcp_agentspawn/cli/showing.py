@@ -166,7 +166,15 @@ def _why(shown: Shown) -> str:
         return OTHER_POLICY if shown.other_policy else NO_POLICY
     rule = shown.policy.approval
     reasons = [f"the template says {shown.template.risk}", f"the policy says at least {rule.at_least}"]
+    reasons += _why_foreign(shown)
     return "\n".join([*reasons, *raised_by(shown.template, shown.proposal.request, long_life=rule.long_life)])
+
+
+def _why_foreign(shown: Shown) -> Iterator[str]:
+    if shown.template and shown.template.agent.image:
+        yield "an image from a registry makes it high"
+    elif shown.proposal.request.entry:
+        yield "a registry entry makes it at least medium"
 
 
 def _no_template(shown: Shown) -> str:

@@ -11,18 +11,22 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.cli import explain as module
 from mcp_agentspawn.cli import main
+from mcp_agentspawn.cli.known_registries import with_registries
 from mcp_agentspawn.cli.rule_folders import read_rules
+from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.core.errors import Missing, Refused, Unavailable
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.request import Ask
+from mcp_agentspawn.localplane.registry.faults import Failing
 from mcp_agentspawn.operations.answers import Proposed
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.services import Rules, Services
 from mcp_agentspawn.settings import root_of
-from tests.builders import CALLER, RESEARCHER, ROOT, FixedClock, ask, guard_names
+from tests.builders import CALLER, RESEARCHER, ROOT, FixedClock, ask, guard_names, registry_entry
+from tests.cli import registries
 from tests.guards.cases import ledger
 from tests.operations.doubles import failing
 
@@ -60,14 +64,12 @@ class Cluster:
     """A cluster that an operator reaches; `account` is the root's service account, or why it can not be seen."""
 
     def __init__(self) -> None:
-        self.world, self._services = in_memory(
-            read_rules(Path("policies"), Path("templates")).rules, ROOT, FixedClock()
-        )
+        self.world, self.services = in_memory(read_rules(Path("policies"), Path("templates")).rules, ROOT, FixedClock())
         self.account: str | Exception = "uid"
 
     @asynccontextmanager
     async def looking(self, rules: Rules, root: Root, kubeconfig: Path | None) -> AsyncIterator[tuple[Any, Services]]:
-        yield self, replace(self._services, rules=in_memory(rules, root)[1].rules)
+        yield self, replace(self.services, rules=in_memory(rules, root)[1].rules)
 
     async def account_uid(self, root: Root) -> str:
         if isinstance(self.account, Exception):
@@ -76,7 +78,7 @@ class Cluster:
 
     def propose(self, **changes: Any) -> str:
         async def proposed() -> Proposed:
-            answer = await propose(self._services, CALLER, ask(**changes))
+            answer = await propose(self.services, CALLER, ask(**changes))
             assert isinstance(answer, Proposed), answer.reasons
             return answer
 
@@ -318,3 +320,88 @@ def test_a_caller_of_a_namespace_of_its_own_is_looked_for_there(folder: Path) ->
     result = run("--root", "agents/orchestrator@team", "--memory", "--manifest", "--json", *REQUEST)
 
     assert json.loads(result.output)["manifest"]["metadata"]["namespace"] == "team"
+
+
+RULES = {"allow": ["researcher", "registry-worker"]}
+
+
+@pytest.fixture
+def entry(folder: Path) -> str:
+    """The handle of an entry that a registry holds, under a policy that shows it."""
+    registries.rules(template=RULES)
+    return str(registry_entry().handle)
+
+
+async def _handle(name: str) -> str:
+    found = await registries.said("search", "--source", "main")
+    return next(str(hit["handle"]) for hit in found["hits"] if f"/{name}@" in hit["handle"])
+
+
+OF_ENTRY = ("--memory", "--template", "registry-worker", "--purpose", "Try", "--parameter", "task=Write them")
+
+
+async def explained(handle: str, *arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = await registries.said(
+        "explain", "--root", ROOT.name, *OF_ENTRY, "--registry-entry", handle, *arguments
+    )
+    return found
+
+
+async def test_a_request_for_a_registry_entry_is_judged_by_what_the_registry_says_now(entry: str) -> None:
+    async with registries.stocked() as standin:
+        handle = await _handle("release-notes-writer")
+        now = await explained(handle, "--manifest")
+        (published,) = [one for one in standin.content.agents() if one.name == "release-notes-writer"]
+        standin.content.publish(replace(published, instructions="Write something else."))
+        later = await explained(handle)
+        standin.inject(Failing())
+        away = await explained(handle)
+
+    assert (now["outcome"], now["codes"]) == ("pending_approval", ["approval.waiting"])
+    assert "from the list of merged changes" in json.dumps(now["manifest"])
+    assert later["codes"] == ["registry.entry_changed"]
+    assert (away["outcome"], away["unanswered"]) == ("unanswered", ["registry"])
+
+
+async def test_what_stands_in_the_way_of_an_entry_has_its_line_of_the_policy(entry: str) -> None:
+    async with registries.stocked():
+        found = await explained(await _handle("cost-analyst"))
+
+    assert found["codes"] == ["registry.image_not_allowed", "registry.no_template"]
+    shown = '[{"namespaces":["*"],"registry":"main","templates":["registry-worker"]}]'
+    see = f"policies/default.yaml:{_line_of('see')}: registry.see: {shown}"
+    assert behind(found, "registry") == ["default of agentspawn: registry.images: []", see]
+
+
+def _line_of(key: str) -> int:
+    lines = Path("policies/default.yaml").read_text().splitlines()
+    return next(number for number, line in enumerate(lines, start=1) if f'"{key}"' in line)
+
+
+def test_without_registries_nobody_says_what_the_entry_is_and_where_it_is_read_is_said(entry: str) -> None:
+    result = run(*OF_ENTRY, "--registry-entry", entry)
+
+    assert result.exit_code == 3
+    assert "--registries FOLDER" in result.output.splitlines()[-1]
+
+
+def test_a_handle_that_is_none_is_unknown(entry: str) -> None:
+    assert said(*OF_ENTRY, "--registry-entry", "summarizer")["codes"] == ["registry.unknown_entry"]
+
+
+async def test_a_proposal_that_rests_on_an_entry_is_judged_by_the_registry(
+    entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work = Cluster()
+    monkeypatch.setattr(module, "looking", at_work.looking)
+    async with registries.stocked():
+        async with with_registries(at_work.services, Path("registries")) as known:
+            handle = await _handle("release-notes-writer")
+            asked = Ask("registry-worker", "Try", (("task", "Write them"),), registry_entry=handle)
+            answer = await propose(known, CALLER, asked)
+            assert isinstance(answer, Proposed), answer.reasons
+        found = await registries.said("explain", "--root", ROOT.name, answer.proposal)
+
+    assert (found["step"], found["codes"]) == ("apply", ["approval.waiting"])
+    away = await registries.said("explain", "--root", ROOT.name, answer.proposal)
+    assert (away["outcome"], away["unanswered"]) == ("unanswered", ["registry"])

@@ -1,0 +1,178 @@
+"""`agentspawn registry check`: every registry and every way in which it fails is named, with what could be spawned."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mcp_agentspawn.localplane.registry import Content, Published
+from mcp_agentspawn.localplane.registry.faults import (
+    Failing,
+    Fault,
+    HalfAPage,
+    Huge,
+    Redirect,
+    SameCursor,
+    Saying,
+    Slow,
+    WrongType,
+)
+from tests.cli.registries import POLICY, SEES, rules, run, said, stocked, write
+
+CHECK = ("registry", "check")
+NOWHERE = "http://127.0.0.1:1"
+EVIL = "\x1b[2J\u202e\nmain: read whole\x07"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rules()
+
+
+def counted(policy: dict[str, Any]) -> dict[str, int]:
+    return {blocked["code"]: len(blocked["entries"]) for blocked in policy["blocked"]}
+
+
+async def test_what_a_registry_holds_is_said_with_what_becomes_of_it() -> None:
+    async with stocked():
+        (main,) = (await said(*CHECK))["registries"]
+    (policy,) = main["policies"]
+
+    assert (main["registry"], main["read"], main["dialect"], main["entries"]) == ("main", "whole", "v0.4", 11)
+    assert main["seconds"] > 0
+    assert (policy["policy"], policy["found"], policy["spawnable"]) == ("policies/default.yaml", 11, 2)
+    assert counted(policy) == {
+        "registry.image_not_allowed": 6,
+        "registry.image_not_pinned": 2,
+        "registry.no_template": 9,
+        "registry.nothing_to_run": 1,
+        "registry.protocol": 1,
+    }
+    assert [(flag["code"], len(flag["entries"])) for flag in policy["flagged"]] == [("content.injection", 1)]
+
+
+async def test_people_read_the_same_with_some_examples_and_the_line_behind_each_reason() -> None:
+    async with stocked():
+        result = await run(*CHECK, "--examples", "1")
+    lines = result.output.splitlines()
+
+    assert result.exit_code == 0
+    assert lines[0].startswith("main: read whole in ")
+    assert "  under policies/default.yaml: 11 found, 2 spawnable" in lines
+    at = next(at for at, line in enumerate(lines) if "registry.image_not_allowed" in line)
+    assert lines[at].endswith(" by default of agentspawn: registry.images: []")
+    assert lines[at + 1 : at + 3] == ["      | default/cost-analyst@latest", "      | and 5 more"]
+
+
+async def test_without_examples_the_counts_stand_alone() -> None:
+    async with stocked():
+        result = await run(*CHECK, "--examples", "0")
+
+    assert "6 can not be spawned: registry.image_not_allowed" in result.output
+    assert "cost-analyst" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Failing(status=500), "registry.server_error"),
+        (Failing(status=401), "registry.denied"),
+        (Failing(status=404), "registry.not_found"),
+        (Saying(), "registry.not_json"),
+        (HalfAPage(), "registry.cut_short"),
+        (Huge(megabytes=1), "registry.too_large"),
+        (Redirect(to="http://127.0.0.2"), "registry.redirected"),
+        (SameCursor(), "registry.cursor_loop"),
+        (WrongType(at=("items",), value={}), "registry.dialect"),
+        (Slow(), "registry.timeout"),
+    ],
+)
+async def test_a_registry_that_fails_is_named_with_the_way_in_which_it_does(fault: Fault, code: str) -> None:
+    async with stocked(timeout="1s", most_bytes=64 * 1024) as standin:
+        standin.inject(fault)
+        result = await run(*CHECK)
+
+    assert result.exit_code == 1
+    assert result.output.startswith("main: NOT READ in ")
+    assert f" s: {code}: " in result.output.splitlines()[0]
+    assert "spawnable" not in result.output
+
+
+async def test_one_entry_that_can_not_be_read_leaves_a_part() -> None:
+    async with stocked() as standin:
+        standin.inject(WrongType(at=("items", 0, "metadata", "name"), value=7))
+        result = await run(*CHECK)
+
+    assert result.exit_code == 1
+    assert result.output.startswith("main: READ IN PART in ")
+    assert "  problem      | registry.unreadable_entry: 1" in result.output.splitlines()
+    assert "spawnable" in result.output
+
+
+async def test_each_registry_is_read_although_another_one_is_away() -> None:
+    write("registries/away", {"private_addresses": True, "url": NOWHERE})
+    async with stocked():
+        result = await run(*CHECK)
+        read = {one["registry"]: (one["read"], one["code"]) for one in (await said(*CHECK))["registries"]}
+
+    assert result.exit_code == 1
+    assert read == {"away": ("not", "registry.unreachable"), "main": ("whole", "")}
+    assert "  policies     | none shows anything of it" in result.output
+
+
+async def test_a_policy_that_shows_a_registry_that_there_is_not_is_named_with_its_line() -> None:
+    write("policies/default", POLICY | {"registry": SEES | {"see": [*SEES["see"], {"registry": "mian"}]}})
+    async with stocked():
+        result = await run(*CHECK)
+        (misfit,) = (await said(*CHECK))["misfits"]
+
+    assert result.exit_code == 1
+    assert (misfit["file"], misfit["key"]) == ("policies/default.yaml", "registry.see[1].registry")
+    line = f"policies/default.yaml:{misfit['line']}: registry.see[1].registry: there is no such registry"
+    assert line in result.output.splitlines()
+    assert '"mian"' in _line(misfit["line"])
+
+
+def _line(number: int) -> str:
+    return Path("policies/default.yaml").read_text(encoding="utf-8").splitlines()[number - 1]
+
+
+async def test_each_policy_counts_what_its_own_callers_find() -> None:
+    narrow = {"see": [{"registry": "main", "namespaces": ["default"], "labels": {"team": "docs"}}]}
+    write("policies/narrow", {"callers": {"service_accounts": ["docs/writer"]}, "registry": narrow})
+    write("policies/nobody", {"registry": SEES})
+    write("policies/without", {"callers": {"namespaces": ["elsewhere"]}})
+    async with stocked():
+        (main,) = (await said(*CHECK))["registries"]
+
+    assert {one["policy"]: (one["found"], one["spawnable"]) for one in main["policies"]} == {
+        "policies/default.yaml": (11, 2),
+        "policies/narrow.yaml": (1, 0),
+        "policies/nobody.yaml": (11, 0),
+    }
+
+
+async def test_what_a_registry_says_can_not_write_to_the_terminal() -> None:
+    hostile = Published(name="evil", title=EVIL, description=EVIL, labels={EVIL: EVIL}, mcp_servers=[(EVIL, EVIL)])
+    async with stocked(Content([hostile])):
+        result = await run(*CHECK)
+
+    assert all(line.isprintable() for line in result.output.splitlines())
+    assert result.output.count("main: read ") <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--registries", "nowhere"], 1, "--registries nowhere: can not be read: No such file or directory"),
+        (["--registries", "policies"], 2, "policies/default.yaml:"),
+        (["--policies", "nowhere"], 1, "--policies nowhere: "),
+        (["--examples", "-1"], 2, "Usage: "),
+    ],
+)
+async def test_folders_that_can_not_be_used_are_named(arguments: list[str], code: int, said: str) -> None:
+    result = await run(*CHECK, *arguments)
+
+    assert result.exit_code == code
+    assert result.output.startswith(said)
