@@ -32,6 +32,7 @@ SECTIONS: dict[str, Any] = {
     "registry": SEES_MAIN,
 }
 HANDLE = str(registry_entry().handle)
+OTHER_HANDLE = str(registry_entry(name="trusted").handle)
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +124,7 @@ def test_who_lists_and_who_decides_reads_the_entry_too() -> None:
     assert f", made of registry entry {HANDLE}, as alice" in approved
 
 
-@pytest.mark.parametrize("entry", ["", "main/default/trusted@stable#" + HANDLE.partition("#")[2]])
+@pytest.mark.parametrize("entry", ["", OTHER_HANDLE])
 def test_an_entry_that_the_bytes_do_not_bear_out_is_neither_shown_nor_approved(entry: str) -> None:
     at_work, stored = made_of_instructions()
     at_work.tamper(stored, request=replace(stored.request, entry=entry))
@@ -132,6 +133,18 @@ def test_an_entry_that_the_bytes_do_not_bear_out_is_neither_shown_nor_approved(e
         result = at_work.run(command, stored.id)
         assert (result.exit_code, result.stderr[:14]) == (1, "DO NOT APPROVE")
     assert at_work.decisions(stored) == []
+
+
+def test_an_entry_is_the_one_that_the_manifest_is_stamped_with() -> None:
+    at_work, stored = made_of_instructions()
+    by = at_work.bench.rules.templates["registry-worker"]
+    said = at_work.forge(stored, by=by, request=replace(stored.request, entry=OTHER_HANDLE))
+    text = said.manifest.replace(OTHER_HANDLE, HANDLE)
+
+    at_work.tamper(said, manifest=text, digest=proposal_digest(text, said.grant))
+
+    result = at_work.run("show", stored.id)
+    assert (result.exit_code, result.stderr[:14]) == (1, "DO NOT APPROVE")
 
 
 def test_an_entry_that_is_hidden_everywhere_is_missed_where_the_template_is_at_hand(tmp_path: Path) -> None:
