@@ -4,7 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from mcp_agentspawn.adapters.registry.source import Source
+from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.operations.apply import ENTRY
 from mcp_agentspawn.server import tools
 from tests.builders import guard_names
 
@@ -38,6 +42,23 @@ def test_every_link_and_every_named_file_is_there(document: str) -> None:
 
     assert [link for link in links if not ((REPOSITORY / document).parent / link).exists()] == []
     assert [path for path in paths if not (REPOSITORY / path).exists()] == []
+
+
+def test_every_reason_that_keeps_a_registry_entry_from_being_spawned_is_named() -> None:
+    sources = [REPOSITORY / "mcp_agentspawn" / name for name in ("guards/registry.py", "operations/entries.py")]
+    codes = {code for file in sources for code in re.findall(r'"(registry\.[a-z_]+)"', file.read_text())}
+    named = {code for row in rows("code") for code in re.findall(r"`(registry\.[a-z_]+)`", row)}
+
+    assert named == codes
+    assert ENTRY.code in "".join(rows("code"))
+
+
+def test_the_files_that_are_shown_for_registries_are_fit() -> None:
+    text = README.partition("## Search and registries")[2].partition("\n## ")[0]
+    source, policy = (yaml.safe_load(shown) for shown in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+
+    assert Source.model_validate(source).endpoint("main").credential_file
+    assert list(Policy.model_validate(policy).view({}).registries) == ["main"]
 
 
 def test_every_make_target_that_is_named_exists() -> None:
