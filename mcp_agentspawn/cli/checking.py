@@ -5,7 +5,7 @@ from typing import Any
 
 from mcp_agentspawn.adapters.files import Folder
 from mcp_agentspawn.cli.escaping import behind_gutter, escaped
-from mcp_agentspawn.cli.policy_lines import line_behind
+from mcp_agentspawn.cli.policy_lines import key_behind, line_behind
 from mcp_agentspawn.cli.surveying import Survey, Worth
 from mcp_agentspawn.cli.wording import fact
 from mcp_agentspawn.core.registry import Handle
@@ -37,11 +37,17 @@ def _worth(worth: Worth, policies: Folder[Policy]) -> Document:
         "found": worth.found,
         "spawnable": worth.spawnable,
         "blocked": [
-            {"code": code, "line": str(line_behind(policies, worth.policy, code) or ""), "entries": list(handles)}
+            {"code": code, "line": _behind(code, worth.policy, policies), "entries": list(handles)}
             for code, handles in worth.blocked.items()
         ],
         "flagged": [{"code": code, "entries": list(handles)} for code, handles in worth.flagged.items()],
     }
+
+
+def _behind(code: str, policy: str, policies: Folder[Policy]) -> str:
+    """The line that a change of would let such entries through; `""` where no key does."""
+    is_a_key = len(key_behind(code)) > 1
+    return str(line_behind(policies, policy, code) or "") if is_a_key else ""
 
 
 def lines(said: Document, examples: int) -> Iterator[str]:

@@ -13,11 +13,12 @@ import click
 from mcp_agentspawn.adapters.looking import ForgetfulAudit
 from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.known_registries import at_hand, registries_option, with_registries
-from mcp_agentspawn.cli.people import complain, kubeconfig_option
+from mcp_agentspawn.cli.people import complain
 from mcp_agentspawn.cli.roots import RootAndHome, root_under
 from mcp_agentspawn.cli.rule_folders import RuleFolders, folder_options, read_rules
 from mcp_agentspawn.cli.searching import document, lines
 from mcp_agentspawn.composing import in_memory, looking
+from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.operations.answers import Hits, Refusal
 from mcp_agentspawn.operations.search import search as find
@@ -34,7 +35,11 @@ MOST_HITS = 50
 @click.option("--label", "labels", multiple=True, help="Only hits with this label; can be repeated.")
 @click.option("--cursor", default="", help="Go on where the page before ended.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-@kubeconfig_option
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    help="The cluster that says what is there and granted; without it, none is asked.",
+)
 @registries_option
 @folder_options
 def search(query: str, root: Root | None, policies: Path, templates: Path, **options: Any) -> None:
@@ -44,14 +49,19 @@ def search(query: str, root: Root | None, policies: Path, templates: Path, **opt
     templates name counts as there and as granted; with --kubeconfig, that cluster says what is. What a registry holds
     is its authors' claim.
 
-    Exits with 1 when no policy, or more than one, is for the root, and with 3 when the cluster does not answer.
+    Exits with 1 when no policy, or more than one, is for the root, or the cluster refuses you, and with 3 when it does
+    not answer.
     """
     folders = read_rules(policies, templates)
     if root is None and options["kubeconfig"]:
         raise click.UsageError("A cluster is asked what one root may do: name it with --root.")
     caller = root or _the_only_one(folders.rules)
     registries = at_hand(options.pop("registries"))
-    found = asyncio.run(_found(folders.rules, caller, registries, query, options))
+    try:
+        found = asyncio.run(_found(folders.rules, caller, registries, query, options))
+    except Refused as error:
+        complain(f"You may not ask the cluster all of it: {error.code}: {error.message}")
+        sys.exit(FINDINGS)
     if isinstance(found, Refusal):
         complain(f"{caller.name}: {', '.join(f'{reason.code}: {reason.message}' for reason in found.reasons)}")
         sys.exit(FINDINGS)

@@ -65,6 +65,14 @@ async def test_people_read_the_same_with_some_examples_and_the_line_behind_each_
     assert lines[at + 1 : at + 3] == ["      | default/cost-analyst@latest", "      | and 5 more"]
 
 
+async def test_a_reason_that_no_key_of_a_policy_could_take_away_has_no_line() -> None:
+    async with stocked():
+        (main,) = (await said(*CHECK))["registries"]
+
+    lines = {blocked["code"]: blocked["line"] for blocked in main["policies"][0]["blocked"]}
+    assert {code for code, line in lines.items() if line} == {"registry.image_not_allowed", "registry.no_template"}
+
+
 async def test_without_examples_the_counts_stand_alone() -> None:
     async with stocked():
         result = await run(*CHECK, "--examples", "0")
