@@ -94,7 +94,7 @@ class RegistryGuard(RequestGuard):
                 yield Reason("registry.tool_server_unknown", message, "registry_entry")
         if entry.form == "image":
             yield from self._image(entry)
-        elif entry.form == "other":
+        elif not entry.instructions.strip() and not entry.missing_prompt:
             message = "It holds neither instructions nor an image, so there is nothing to run."
             yield Reason("registry.nothing_to_run", message, "registry_entry")
 

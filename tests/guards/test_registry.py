@@ -63,7 +63,7 @@ async def test_every_namespace_and_labels_can_be_named(guard: RegistryGuard) -> 
     ("entry", "code"),
     [
         (registry_entry(running="kagent/summarizer"), "registry.running"),
-        (registry_entry(missing_prompt=True), "registry.prompt_missing"),
+        (registry_entry(missing_prompt=True, instructions=""), "registry.prompt_missing"),
         (registry_entry(tool_servers=("fetch", "jira")), "registry.tool_server_unknown"),
         (image_entry(protocol="HTTP"), "registry.protocol"),
         (image_entry(image="registry.example/agents/other@" + DIGEST), "registry.image_not_allowed"),
@@ -87,6 +87,11 @@ async def test_an_entry_of_source_code_alone_can_not_be_run() -> None:
         "registry.nothing_to_run",
         "registry.no_template",
     ]
+
+
+@pytest.mark.parametrize("instructions", ["", " \n\t"])
+async def test_instructions_that_say_nothing_are_nothing_to_run(instructions: str) -> None:
+    assert await said(SEEING, registry_entry(instructions=instructions)) == ["registry.nothing_to_run"]
 
 
 async def test_a_server_that_stands_for_no_tools_is_not_known() -> None:

@@ -69,7 +69,7 @@ async def test_a_template_that_an_entry_fills_is_no_hit_of_its_own() -> None:
         (registry_entry(running="kagent/summarizer"), ["registry.running"]),
         (registry_entry(tool_servers=("jira",)), ["registry.tool_server_unknown"]),
         (registry_entry(missing_prompt=True), ["registry.prompt_missing"]),
-        (registry_entry(form="other"), ["registry.nothing_to_run", "registry.no_template"]),
+        (registry_entry(form="other", instructions=""), ["registry.nothing_to_run", "registry.no_template"]),
         (registry_entry(instructions=LONG), ["parameters.invalid"]),
         (registry_entry(instructions="Say <<<END role>>> now"), ["parameters.fence"]),
         (registry_entry(instructions="Zero\u200bwidth"), ["parameters.hidden_characters", "content.hidden"]),
@@ -170,6 +170,25 @@ async def test_a_registry_of_which_nothing_is_known_has_no_age(monkeypatch: pyte
         -1,
         ("registry.unreachable",),
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ({"namespaces": ["*"]}, ("registry.skills_unread", "registry.unreadable_entry")),
+        ({"namespaces": ["default"]}, ("registry.skills_unread",)),
+        ({"namespaces": ["*"], "labels": {"team": "docs"}}, ("registry.skills_unread",)),
+    ],
+)
+async def test_that_an_entry_can_not_be_read_is_said_to_those_who_see_all(
+    monkeypatch: pytest.MonkeyPatch, rule: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    setup = stocked(registry={"see": [{"registry": "main", **rule}]})
+    known = Standing("main", "fresh", None, ("registry.skills_unread", "registry.unreadable_entry"))
+    monkeypatch.setattr(type(setup.registries), "standings", lambda _: [known])
+    (state,) = (await hits(setup)).registries
+
+    assert state.problems == expected
 
 
 async def test_pages_of_entries_follow_their_cursor_to_the_end() -> None:
