@@ -18,7 +18,8 @@ def weighed(entry: RegistryEntry) -> RegistryEntry:
 
 def _texts(entry: RegistryEntry) -> Sequence[str]:
     """What it says of itself, as it was served: a character that is written out hides nothing from a rule."""
-    told = (entry.name, entry.title, entry.description, *entry.label_words, *entry.skills)
+    named = (entry.namespace, entry.name, entry.tag, entry.image, *entry.tool_servers)
+    told = (*named, entry.title, entry.description, *entry.label_words, *entry.skills)
     return [unwritten(text) for text in told]
 
 
