@@ -11,6 +11,8 @@ from mcp_agentspawn.core.names import LABEL
 TEMPLATE_SOURCE = "template"
 """The source of hits that are templates; no registry can have this name."""
 EVERY_NAMESPACE = "*"
+UNREADABLE_ENTRY = "registry.unreadable_entry"
+"""The problem of a registry that is one of a single entry, and of nobody who may not see it."""
 
 MOST_TITLE_CHARACTERS = 200
 MOST_DESCRIPTION_CHARACTERS = 1000
@@ -144,6 +146,10 @@ class View:
     def registries(self) -> frozenset[str]:
         """The registries of which anything can be found."""
         return frozenset(scope.registry for scope in self.scopes)
+
+    def is_whole(self, registry: str) -> bool:
+        """Whether all of a registry can be found."""
+        return any(scope.reaches(registry, EVERY_NAMESPACE) and not scope.labels for scope in self.scopes)
 
     def holds(self, entry: RegistryEntry) -> bool:
         """Whether the entry can be found."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.moments import to_the_second
-from mcp_agentspawn.core.registry import Place, Query, Standing
+from mcp_agentspawn.core.registry import UNREADABLE_ENTRY, Place, Query, Standing, View
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations.answers import Hit, Hits, Refusal, RegistryState
 from mcp_agentspawn.operations.browse import usable_templates
@@ -41,7 +41,7 @@ async def search(
         hits=hits,
         next_cursor=_written(page.findings[-1].place, asked) if page.more else "",
         registries=tuple(
-            _state(services, one) for one in services.registries.standings() if one.registry in view.registries
+            _state(services, view, one) for one in services.registries.standings() if one.registry in view.registries
         ),
         next_step=_next_step(hits),
     )
@@ -58,14 +58,14 @@ def _next_step(hits: Sequence[Hit]) -> str:
     return f"Call propose_subagent with template {first.template} and the hit's handle as registry_entry."
 
 
-def _state(services: Services, standing: Standing) -> RegistryState:
-    as_of = standing.as_of
+def _state(services: Services, view: View, standing: Standing) -> RegistryState:
+    as_of, whole = standing.as_of, view.is_whole(standing.registry)
     return RegistryState(
         registry=standing.registry,
         freshness=standing.freshness,
         as_of=to_the_second(as_of) if as_of else "",
         age_seconds=int((services.clock.now() - as_of).total_seconds()) if as_of else NO_AGE,
-        problems=standing.problems,
+        problems=tuple(code for code in standing.problems if whole or code != UNREADABLE_ENTRY),
     )
 
 
