@@ -19,6 +19,10 @@ LIFECYCLE = "attacks/test_attacks_on_lifecycle.py"
 LINEAGE = "attacks/test_attacks_on_lineage.py"
 NARROWING = "attacks/test_attacks_on_narrowing.py"
 POLICY = "attacks/test_attacks_on_policy.py"
+REGISTRY = "attacks/test_attacks_on_registry.py"
+REGISTRY_FAULTS = "attacks/test_attacks_on_registry_faults.py"
+REGISTRY_TEXT = "attacks/test_attacks_on_registry_text.py"
+REGISTRY_VISIBILITY = "attacks/test_attacks_on_registry_visibility.py"
 
 CROSSING = "faults/test_crossing.py"
 DRIFT = "faults/test_refused_at_apply.py"
@@ -327,7 +331,12 @@ PITFALLS = [
             "test_a_decision_on_one_proposal_is_none_on_its_like",
             "test_what_drifted_after_the_decision_is_stale_whatever_was_decided",
         )
-        + every(DRIFT, "drift/test_drift.py"),
+        + every(DRIFT, "drift/test_drift.py")
+        + of(
+            REGISTRY,
+            "test_an_entry_that_changed_since_it_was_proposed_is_not_applied_whoever_approved",
+            "test_an_entry_that_is_gone_is_neither_proposed_nor_applied",
+        ),
     ),
     Guarantee(
         "P32",
@@ -509,9 +518,15 @@ PITFALLS = [
     ),
     Guarantee(
         "P53",
-        "What a registry says of its agents changes no decision.",
+        "What a registry says of its agents changes no decision; who gives orders there is flagged and comes last.",
         "Invariant's tool poisoning",
-        why_not="No registry is read yet: search finds the operators' own templates alone.",
+        of(
+            REGISTRY_TEXT,
+            "test_an_order_in_any_field_of_an_entry_changes_no_byte_of_what_is_decided",
+            "test_an_order_in_any_field_of_an_image_changes_no_byte_of_what_is_decided",
+            "test_an_order_is_no_way_past_a_refusal",
+            "test_whoever_gives_orders_is_flagged_and_comes_last",
+        ),
     ),
     Guarantee(
         "P54",
@@ -521,9 +536,9 @@ PITFALLS = [
     ),
     Guarantee(
         "P55",
-        "A search finds nothing that its caller may not use.",
+        "What a caller may not see or use shows in no hit, count, score, cursor or error of a search.",
         "a pitfall of search",
-        of(IDENTITY, "test_a_search_finds_nothing_that_the_caller_may_not_use"),
+        of(IDENTITY, "test_a_search_finds_nothing_that_the_caller_may_not_use") + every(REGISTRY_VISIBILITY),
     ),
     Guarantee(
         "P56",
@@ -585,7 +600,7 @@ ATTACKS = [
     ),
     Guarantee(
         "T6",
-        "Words in a value are data inside a fence, and the tools read the same to everyone, always.",
+        "A value's and a registry's words are data inside a fence; tools read the same to everyone, entries as they did.",
         "Invariant's tool poisoning, CyberArk, CVE-2025-54136",
         of(
             NARROWING,
@@ -593,7 +608,18 @@ ATTACKS = [
             "test_a_value_can_not_leave_its_fence",
             "test_a_value_holds_no_second_placeholder",
         )
-        + of(IDENTITY, "test_the_tools_read_the_same_to_everyone"),
+        + of(IDENTITY, "test_the_tools_read_the_same_to_everyone")
+        + of(
+            REGISTRY_TEXT,
+            "test_an_order_in_any_field_of_an_entry_changes_no_byte_of_what_is_decided",
+            "test_what_nobody_could_see_is_written_out",
+        )
+        + of(
+            REGISTRY,
+            "test_a_hit_becomes_an_agent_when_a_person_has_approved",
+            "test_an_entry_that_changed_since_the_search_is_not_proposed",
+            "test_an_entry_that_changed_since_it_was_proposed_is_not_applied_whoever_approved",
+        ),
     ),
     Guarantee(
         "T7",
@@ -658,7 +684,13 @@ ATTACKS = [
         "Every field of an Agent that gives more than a template's is refused, today's and those to come.",
         "kagent's API",
         every(SHAPE, SHAPE_OF_IMAGES, "deploy/test_shape_of_kinds_to_come.py", "deploy/test_reduced_kinds.py")
-        + of(NARROWING, "test_no_argument_widens_what_a_template_gives"),
+        + of(NARROWING, "test_no_argument_widens_what_a_template_gives")
+        + of(REGISTRY_TEXT, "test_an_entry_gives_an_image_nothing_but_its_name")
+        + of(
+            REGISTRY,
+            "test_an_entrys_tool_servers_become_the_tools_that_the_policy_names_and_no_others",
+            "test_nobody_but_the_registry_fills_what_the_registry_fills",
+        ),
     ),
     Guarantee(
         "T14",
@@ -689,7 +721,12 @@ ATTACKS = [
         "T17",
         "With any part away nothing is spawned, and retiring goes on as far as it can.",
         "fail-open helpers of RHT, ToolHive and KMS",
-        every(DEPENDENCIES, FAILING_PARTS),
+        every(DEPENDENCIES, FAILING_PARTS, REGISTRY_FAULTS)
+        + of(
+            REGISTRY,
+            "test_nothing_is_taken_of_a_registry_that_does_not_say_what_it_holds_now",
+            "test_a_prompt_that_can_not_be_read_now_is_no_empty_prompt",
+        ),
     ),
     Guarantee(
         "T18",
@@ -697,7 +734,11 @@ ATTACKS = [
         "KGT's --token, EKS' redaction, ark #2326",
         of(CHANNEL, "test_what_was_said_in_confidence_is_in_no_log_no_refusal_and_no_audit")
         + of(LINEAGE, "test_a_credential_is_in_no_answer_no_ledger_and_no_audit")
-        + of(CONTENT, "test_a_hostile_text_enters_no_proposal"),
+        + of(CONTENT, "test_a_hostile_text_enters_no_proposal")
+        + of(
+            REGISTRY_TEXT,
+            "test_an_entrys_words_and_a_registrys_credential_are_in_no_log_no_metric_and_no_audit",
+        ),
     ),
     Guarantee(
         "T19",
@@ -751,7 +792,8 @@ GUARDS = [
         "G.registry",
         "Is the registry entry for this caller and this template, with tool servers and an image that are known here?",
         "the rule book",
-        of(POLICY, "test_each_guard_of_the_rule_book_acts_on_the_real_tool"),
+        every(REGISTRY)
+        + of(REGISTRY_VISIBILITY, "test_a_handle_of_what_is_hidden_is_as_unknown_as_one_that_never_was"),
     ),
     Guarantee(
         "G.parameters",
@@ -838,6 +880,11 @@ API_SERVER = [
         "An image is no subagent; with `deploy/byo` it may be one, by its digest, of a listed repository, and no more.",
         "agentspawn-shape, deploy/byo",
         every(SHAPE_OF_IMAGES)
+        + of(
+            REGISTRY,
+            "test_without_the_overlay_the_api_server_lets_no_image_in_whatever_a_policy_says",
+            "test_an_image_becomes_an_agent_where_operators_let_it_in_and_two_people_have_approved",
+        )
         + of(
             "deploy/test_shape_of_kinds_to_come.py",
             "test_a_field_that_kagent_adds_later_is_refused_beside_an_image",
