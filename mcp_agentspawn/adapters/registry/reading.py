@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mcp_agentspawn.adapters.registry import envelopes
@@ -27,7 +27,7 @@ class Reading:
     Not `complete` when the registry has more than it shows.
     """
 
-    entries: tuple[RegistryEntry, ...]
+    entries: tuple[RegistryEntry, ...] = field(repr=False)  # asyncio.run writes out what it returns, at twice its size
     dialect: Dialect
     problems: Mapping[str, int]
     complete: bool

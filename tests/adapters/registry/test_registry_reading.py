@@ -57,6 +57,10 @@ async def test_a_registry_is_read_in_its_own_dialect(dialect: Dialect) -> None:
     assert {found.name for found in read.entries} == {published.name for published in load(SHIPPED).agents()}
 
 
+async def test_a_whole_reading_is_not_written_out_where_it_is_named(standin: Standin) -> None:
+    assert len(repr(await reading(standin))) < 200
+
+
 async def test_the_recorded_registry_is_read() -> None:
     async with registry_standin(sample_content()) as standin:
         read = await reading(standin)
