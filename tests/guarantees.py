@@ -600,7 +600,7 @@ ATTACKS = [
     ),
     Guarantee(
         "T6",
-        "A value's or a registry's words are data in a fence; tools read the same to everyone, and entries as they did.",
+        "A value's or a registry's words are data in a fence; tools read the same to everyone, entries as they did.",
         "Invariant's tool poisoning, CyberArk, CVE-2025-54136",
         of(
             NARROWING,
