@@ -3,8 +3,9 @@
 The guards that will judge the proposal judge here, as far as no caller has to say anything for it.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcp_agentspawn.content.rules import group_of
 from mcp_agentspawn.core.digest import request_digest
@@ -25,6 +26,26 @@ NO_TEMPLATE = Reason("registry.no_template", "No template that you may use takes
 
 
 @dataclass(frozen=True, slots=True)
+class FactsOfASearch(LiveFacts):
+    """What is there is asked once for a whole page: what many hits lack is not looked for anew for each of them."""
+
+    _models: dict[bool, frozenset[str]] = field(default_factory=dict, repr=False)
+    _tools: dict[bool, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
+
+    async def models(self, caller: Caller, *, fresh: bool = False) -> frozenset[str]:
+        """See `Inventory.models`."""
+        if fresh not in self._models:
+            self._models[fresh] = await self.services.inventory.models(caller.root.home, fresh=fresh)
+        return self._models[fresh]
+
+    async def tools(self, caller: Caller, *, fresh: bool = False) -> Mapping[str, frozenset[str]]:
+        """See `Inventory.tools`."""
+        if fresh not in self._tools:
+            self._tools[fresh] = await self.services.inventory.tools(caller.root.home, fresh=fresh)
+        return self._tools[fresh]
+
+
+@dataclass(frozen=True, slots=True)
 class Looking:
     """Who searches, by which rules, and the templates that it may use."""
 
@@ -33,6 +54,15 @@ class Looking:
     policy: Policy
     usable: Mapping[str, Template]
     facts: LiveFacts
+
+
+async def hits_of(looking: Looking, findings: Sequence[Finding]) -> tuple[Hit, ...]:
+    """The findings as the caller reads them. Other calls run between any two, so that none waits for a whole page."""
+    hits = []
+    for finding in findings:
+        hits.append(await hit_of(looking, finding))
+        await asyncio.sleep(0)
+    return tuple(hits)
 
 
 async def hit_of(looking: Looking, finding: Finding) -> Hit:

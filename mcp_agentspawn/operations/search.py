@@ -11,7 +11,7 @@ from mcp_agentspawn.core.registry import UNREADABLE_ENTRY, Place, Query, Standin
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations.answers import Hit, Hits, Refusal, RegistryState
 from mcp_agentspawn.operations.browse import usable_templates
-from mcp_agentspawn.operations.hits import Looking, hit_of
+from mcp_agentspawn.operations.hits import FactsOfASearch, Looking, hits_of
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
 
@@ -35,8 +35,8 @@ async def search(
     view = policy.view(rules.templates)
     wanted = Query(query, limit, frozenset(usable), source, tuple(labels), after)
     page = await services.registries.find(view, wanted)
-    looking = Looking(services, caller, policy, usable, services.facts())
-    hits = tuple([await hit_of(looking, finding) for finding in page.findings])
+    facts = FactsOfASearch(services, services.clock.now())
+    hits = await hits_of(Looking(services, caller, policy, usable, facts), page.findings)
     return Hits(
         hits=hits,
         next_cursor=_written(page.findings[-1].place, asked) if page.more else "",

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 from typing import Any
@@ -114,6 +115,40 @@ async def test_tools_that_are_not_there_are_named() -> None:
     setup.world.inventory.tools_in["subagents"]["web-search"].discard("fetch")
 
     assert codes((await hits(setup, source="main")).hits[0]) == ["manifest.tool_missing"]
+
+
+async def test_what_many_entries_lack_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = [registry_entry(name=f"summarizer-{number}", tool_servers=("fetch",)) for number in range(5)]
+    setup = stocked(*lacking)
+    inventory, looks = setup.world.inventory, list[bool]()
+    inventory.tools_in["subagents"]["web-search"].discard("fetch")
+    real = inventory.tools
+
+    async def counted(home: str, *, fresh: bool = False) -> Any:
+        looks.append(fresh)
+        return await real(home, fresh=fresh)
+
+    monkeypatch.setattr(inventory, "tools", counted)
+
+    assert [codes(hit) for hit in (await hits(setup, source="main")).hits] == [["manifest.tool_missing"]] * 5
+    assert sorted(looks) == [False, True]
+
+
+async def test_other_calls_run_between_two_hits() -> None:
+    setup = stocked(*(registry_entry(name=f"summarizer-{number}") for number in range(10)))
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    found = await hits(setup, source="main")
+    running.cancel()
+
+    assert turns >= len(found.hits) == 10
 
 
 async def test_rules_that_the_policy_ignores_are_ignored_here_too() -> None:
