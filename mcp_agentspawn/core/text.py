@@ -15,7 +15,7 @@ def hidden_characters(text: str, *, lines: bool = False) -> list[str]:
 
     With `lines`, line feed and tab are text.
     """
-    return sorted({f"U+{ord(character):04X}" for character in text if _is_hidden(character, lines=lines)})
+    return sorted(f"U+{ord(character):04X}" for character in set(text) if _is_hidden(character, lines=lines))
 
 
 def written_out(text: str) -> str:
