@@ -30,7 +30,7 @@ from mcp_agentspawn.core.registry import Handle, Page, Query, RegistryEntry, Sta
 READER = "mcp_agentspawn.adapters.registry.read_worker"
 INDEXER = "mcp_agentspawn.adapters.registry.index_worker"
 READERS_AT_ONCE = 2
-WEIGHING_SECONDS = 60.0
+WEIGHING_SECONDS = 300.0
 """How much longer than the reading itself the helper may take, to look through what it read."""
 INDEXING_SECONDS = 120.0
 ONE_SECONDS = 4.0
@@ -204,6 +204,8 @@ class LiveRegistries:
 
     def _sweep(self) -> None:
         """Remove what is known no more, and what a helper that ended early left there."""
+        if self._stopped:
+            return  # the folder goes as a whole
         current = {known.snapshot for known in self._known.values()}
         for file in self._folder.iterdir():
             if file.name not in current:

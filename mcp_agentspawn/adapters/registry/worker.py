@@ -10,7 +10,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-MOST_ADDRESS_SPACE_BYTES = 1 << 30
+MOST_ADDRESS_SPACE_BYTES = 512 << 20
 MOST_FILE_BYTES = 1 << 29
 NICENESS = 10
 MOST_FRAMES = 5

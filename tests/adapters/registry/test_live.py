@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -298,6 +299,26 @@ async def test_it_ends_while_it_reads(standins: dict[str, Standin], temporary: P
     await begun
     assert helpers() == []
     assert lying_in(temporary) == []
+
+
+async def test_it_ends_while_it_indexes(here: Living, monkeypatch: pytest.MonkeyPatch) -> None:
+    helped, indexing = live.helped, asyncio.Event()
+
+    async def helped_for_ever(module: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
+        if module == live.READER:
+            return await helped(module, job, seconds)
+        indexing.set()
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(live, "helped", helped_for_ever)
+    begun = asyncio.create_task(here.registries.refresh())
+    await indexing.wait()
+
+    here.registries.stop()
+
+    async with asyncio.timeout(5):
+        await begun
 
 
 async def test_a_pass_that_is_cancelled_leaves_nothing_running(here: Living) -> None:
