@@ -14,6 +14,7 @@ import pytest_asyncio
 from structlog.testing import capture_logs
 
 from mcp_agentspawn.adapters.registry import live
+from mcp_agentspawn.adapters.registry.helpers import helped
 from mcp_agentspawn.adapters.registry.live import LiveRegistries, Refreshed
 from mcp_agentspawn.core.registry import Query, Scope, View
 from mcp_agentspawn.localplane.registry import Content, Standin, registry_standin
@@ -302,7 +303,7 @@ async def test_it_ends_while_it_reads(standins: dict[str, Standin], temporary: P
 
 
 async def test_it_ends_while_it_indexes(here: Living, monkeypatch: pytest.MonkeyPatch) -> None:
-    helped, indexing = live.helped, asyncio.Event()
+    indexing = asyncio.Event()
 
     async def helped_for_ever(module: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
         if module == live.READER:
