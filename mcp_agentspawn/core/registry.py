@@ -64,8 +64,8 @@ class RegistryEntry:
 
     `hash` is over all of it that was served and over the prompt that it refers to. `tool_servers` are its MCP servers
     by name. `running` is the ready Agent (`namespace/name`) that it already is; `""` when there is none.
-    `missing_prompt`: it refers to instructions that are not there. `told_by` are the rules of the content guard that
-    its instructions fall under, and `suspected_by` those of all its other texts.
+    `missing_prompt`: it refers to instructions that are not there. `suspected_by` are the rules of the content guard
+    that any of its texts fall under.
     """
 
     registry: str
@@ -86,7 +86,6 @@ class RegistryEntry:
     running: str = ""
     other_tags: tuple[str, ...] = ()
     updated_at: str = ""
-    told_by: tuple[str, ...] = ()
     suspected_by: tuple[str, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ from mcp_agentspawn.adapters.registry.endpoint import Endpoint
 from mcp_agentspawn.adapters.registry.failures import ReadingFailed
 from mcp_agentspawn.adapters.registry.jobs import ReadJob, ReadReport
 from mcp_agentspawn.adapters.registry.reading import Reading, read_all
-from mcp_agentspawn.adapters.registry.snapshots import Weights, known_weights, served, write_snapshot
+from mcp_agentspawn.adapters.registry.snapshots import known_suspicions, served, write_snapshot
 from mcp_agentspawn.adapters.registry.weighing import weighed
 from mcp_agentspawn.adapters.registry.worker import Job, Report, serve
 from mcp_agentspawn.core.registry import RegistryEntry
@@ -33,16 +33,16 @@ async def _reading(endpoint: Endpoint) -> Reading:
 
 
 def _kept(job: ReadJob, reading: Reading) -> ReadReport:
-    known = known_weights(job.folder / job.before if job.before else None)
+    known = known_suspicions(job.folder / job.before if job.before else None)
     snapshot = write_snapshot(job.folder, job.endpoint.name, _all_weighed(reading.entries, known))
     return ReadReport(snapshot.name, reading.dialect, len(reading.entries), dict(reading.problems))
 
 
-def _all_weighed(entries: Iterable[RegistryEntry], known: Mapping[bytes, Weights]) -> Iterator[RegistryEntry]:
+def _all_weighed(entries: Iterable[RegistryEntry], known: Mapping[bytes, tuple[str, ...]]) -> Iterator[RegistryEntry]:
     """An entry that is as it was is not looked through again."""
     for entry in entries:
         found = known.get(served(entry)) if known else None
-        yield weighed(entry) if found is None else replace(entry, told_by=found[0], suspected_by=found[1])
+        yield weighed(entry) if found is None else replace(entry, suspected_by=found)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,10 @@ from typing import Any
 from mcp_agentspawn.core.registry import RegistryEntry
 
 FIELDS = tuple(field.name for field in fields(RegistryEntry))
-WEIGHTS = ("told_by", "suspected_by")
+WEIGHED = "suspected_by"
 """What the content guard found; all other fields are what was served."""
-LISTS = ("skills", "tool_servers", "other_tags", *WEIGHTS)
+LISTS = ("skills", "tool_servers", "other_tags", WEIGHED)
 HASH_CHARACTERS = 32
-
-Weights = tuple[tuple[str, ...], tuple[str, ...]]
-"""The `told_by` and `suspected_by` of an entry."""
 
 
 def write_snapshot(folder: Path, registry: str, entries: Iterable[RegistryEntry]) -> Path:
@@ -40,18 +37,17 @@ def read_snapshot(file: Path) -> Iterator[RegistryEntry]:
             yield RegistryEntry(**record | {name: tuple(record[name]) for name in LISTS})
 
 
-def known_weights(file: Path | None) -> dict[bytes, Weights]:
+def known_suspicions(file: Path | None) -> dict[bytes, tuple[str, ...]]:
     """What the content guard found in the entries of a file, by what was served; nothing when there is no file."""
     if file is None:
         return {}
-    return {served(entry): (entry.told_by, entry.suspected_by) for entry in read_snapshot(file)}
+    return {served(entry): entry.suspected_by for entry in read_snapshot(file)}
 
 
 def served(entry: RegistryEntry) -> bytes:
     """A hash of all of an entry that was served: what the content guard would see again."""
     record = _record(entry)
-    for name in WEIGHTS:
-        del record[name]
+    del record[WEIGHED]
     return sha256(json.dumps(record, sort_keys=True).encode()).digest()
 
 

@@ -12,19 +12,19 @@ UNANSWERED = "unanswered"
 
 
 def weighed(entry: RegistryEntry) -> RegistryEntry:
-    """The entry with the rules that its instructions fall under, and those that its other texts do."""
-    return replace(entry, told_by=_rules(entry.instructions), suspected_by=_rules("\n".join(_texts(entry))))
+    """The entry with the rules that any of its texts fall under."""
+    return replace(entry, suspected_by=_rules("\n".join(_texts(entry))))
 
 
 def _texts(entry: RegistryEntry) -> Sequence[str]:
     """What it says of itself, as it was served: a character that is written out hides nothing from a rule."""
     named = (entry.namespace, entry.name, entry.tag, entry.image, *entry.tool_servers)
     told = (*named, entry.title, entry.description, *entry.label_words, *entry.skills)
-    return [unwritten(text) for text in told]
+    return [*map(unwritten, told), entry.instructions]
 
 
 def _rules(text: str) -> tuple[str, ...]:
     try:
-        return tuple(match.rule for match in scan(text)) if text else ()
+        return tuple(match.rule for match in scan(text))
     except ScanFailed:
         return (UNANSWERED,)

@@ -129,7 +129,6 @@ def test_an_entry_comes_back_as_it_was() -> None:
         running="ns/agent",
         other_tags=("v1",),
         updated_at="2026-01-01T00:00:00Z",
-        told_by=("x",),
         suspected_by=("y",),
     )
 

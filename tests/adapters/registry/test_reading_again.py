@@ -42,7 +42,7 @@ async def test_the_entry_is_the_one_of_this_moment_and_weighed(here: Living) -> 
     entry = await here.registries.read(handle)
 
     assert entry is not None
-    assert (entry.instructions, bool(entry.told_by)) == (INJECTED, True)
+    assert (entry.instructions, bool(entry.suspected_by)) == (INJECTED, True)
     assert entry.hash != handle.hash
 
 

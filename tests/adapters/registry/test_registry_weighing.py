@@ -31,17 +31,10 @@ def test_what_is_harmless_falls_under_no_rule() -> None:
     assert weighed(PLAIN) == PLAIN
 
 
-def test_instructions_and_other_texts_are_told_apart() -> None:
-    told = weighed(replace(PLAIN, instructions=INJECTION))
-    suspected = weighed(replace(PLAIN, description=INJECTION))
-
-    assert (bool(told.told_by), told.suspected_by) == (True, ())
-    assert (suspected.told_by, bool(suspected.suspected_by)) == ((), True)
-
-
 @pytest.mark.parametrize(
     "entry",
     [
+        replace(PLAIN, instructions=INJECTION),
         replace(PLAIN, title=INJECTION),
         replace(PLAIN, description=INJECTION),
         replace(PLAIN, labels={"note": INJECTION}),
@@ -72,6 +65,5 @@ def test_a_text_that_can_not_be_searched_is_suspected(monkeypatch: pytest.Monkey
         raise ScanFailed("no memory")
 
     monkeypatch.setattr(weighing, "scan", fails)
-    found = weighed(PLAIN)
 
-    assert (found.told_by, found.suspected_by) == (("unanswered",), ("unanswered",))
+    assert weighed(PLAIN).suspected_by == ("unanswered",)

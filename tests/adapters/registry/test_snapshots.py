@@ -1,7 +1,7 @@
 from dataclasses import fields, replace
 from pathlib import Path
 
-from mcp_agentspawn.adapters.registry.snapshots import known_weights, read_snapshot, served, write_snapshot
+from mcp_agentspawn.adapters.registry.snapshots import known_suspicions, read_snapshot, served, write_snapshot
 from mcp_agentspawn.core.registry import RegistryEntry
 
 FULL = RegistryEntry(
@@ -23,7 +23,6 @@ FULL = RegistryEntry(
     running="ns/name",
     other_tags=("v0",),
     updated_at="2026-11-21T12:00:00Z",
-    told_by=("injection",),
     suspected_by=("secret", "unanswered"),
 )
 
@@ -41,23 +40,23 @@ def test_the_same_content_is_the_same_file_and_other_content_another(tmp_path: P
     first = write_snapshot(tmp_path, "acme", [FULL])
 
     assert write_snapshot(tmp_path, "acme", [FULL]) == first
-    assert write_snapshot(tmp_path, "acme", [replace(FULL, told_by=())]) != first
+    assert write_snapshot(tmp_path, "acme", [replace(FULL, suspected_by=())]) != first
     assert write_snapshot(tmp_path, "lab", [FULL]) != first
     assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_what_the_guard_found_is_known_by_what_was_served(tmp_path: Path) -> None:
-    known = known_weights(write_snapshot(tmp_path, "acme", [FULL]))
+    known = known_suspicions(write_snapshot(tmp_path, "acme", [FULL]))
 
-    assert known[served(replace(FULL, told_by=(), suspected_by=()))] == (FULL.told_by, FULL.suspected_by)
+    assert known[served(replace(FULL, suspected_by=()))] == FULL.suspected_by
 
 
 def test_whatever_else_changes_is_looked_through_again() -> None:
     """Also what the hash of the entry does not speak of: the guard looks at it all the same."""
     for field in fields(FULL):
-        if field.name not in {"told_by", "suspected_by"}:
+        if field.name != "suspected_by":
             assert served(replace(FULL, **{field.name: ()})) != served(FULL)  # type: ignore[arg-type]  # any other value
 
 
 def test_before_the_first_reading_nothing_is_known() -> None:
-    assert known_weights(None) == {}
+    assert known_suspicions(None) == {}
