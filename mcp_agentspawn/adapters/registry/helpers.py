@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
 from typing import Any
 
 MOST_REPORT_BYTES = 1 << 20
@@ -51,9 +52,13 @@ async def _started(module: str) -> Process:
 
 
 async def _ended(process: Process) -> None:
+    """Kill it, and wait until it and its pipes are gone."""
     if process.returncode is None:
         process.kill()
     process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
+    await process.stdout.read()  # type: ignore[union-attr]  # the same
+    with suppress(OSError):
+        await process.stdin.wait_closed()  # type: ignore[union-attr]  # the same
     await process.wait()
 
 

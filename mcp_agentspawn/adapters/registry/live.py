@@ -226,9 +226,10 @@ async def _one(known: Known, dialect: Dialect, handle: Handle) -> RegistryEntry 
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Let none of them go on, and none of their errors be lost."""
+    """Let none of them go on, and none of their errors be lost. Whoever was cancelled already is cleaning up."""
     for task in tasks:
-        task.cancel()
+        if not task.cancelling():
+            task.cancel()
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception):
             raise outcome

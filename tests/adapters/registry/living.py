@@ -78,5 +78,9 @@ def mode(path: Path) -> int:
 
 
 def helpers() -> Sequence[psutil.Process]:
-    """The helper processes of this process that run."""
-    return [child for child in psutil.Process().children() if "adapters.registry" in " ".join(child.cmdline())]
+    """The helper processes of this process that run, or that ended and were not waited for."""
+    return [child for child in psutil.Process().children() if _is_helper(child)]
+
+
+def _is_helper(process: psutil.Process) -> bool:
+    return process.status() == psutil.STATUS_ZOMBIE or "adapters.registry" in " ".join(process.cmdline())

@@ -322,6 +322,31 @@ async def test_it_ends_while_it_indexes(here: Living, monkeypatch: pytest.Monkey
         await begun
 
 
+async def test_a_helper_is_ended_to_the_end(here: Living, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stops the pass, and the pass that ends, do not both interrupt it: it would stay half ended."""
+    ended, reading = 0, asyncio.Event()
+
+    async def helped_for_ever(*_: object) -> dict[str, Any]:
+        nonlocal ended
+        reading.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _round in range(10):
+                await asyncio.sleep(0)
+            ended += 1
+        return {}
+
+    monkeypatch.setattr(live, "helped", helped_for_ever)
+    begun = asyncio.create_task(here.registries.refresh())
+    await reading.wait()
+
+    here.registries.stop()
+    await begun
+
+    assert ended == 2
+
+
 async def test_a_pass_that_is_cancelled_leaves_nothing_running(here: Living) -> None:
     here.standins["lab"].inject(Slow())
     begun = asyncio.create_task(here.registries.refresh())
