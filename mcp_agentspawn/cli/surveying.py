@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcp_agentspawn.adapters.registry.client import Client
@@ -79,7 +79,7 @@ def unknown(rules: Rules, registries: Sequence[str]) -> Iterator[tuple[str, int]
                 yield name, number
 
 
-async def worth(rules: Rules, name: str, entries: Sequence[RegistryEntry]) -> Worth:
+async def worth(rules: Rules, name: str, entries: Collection[RegistryEntry]) -> Worth:
     """What these entries are worth under a policy, where all that the templates name is there."""
     policy = rules.policies[name]
     looking = await _looking(rules, policy)

@@ -1,12 +1,13 @@
 """One item of a listing, whatever its dialect: what all of them have, and which version of it a spawn would take."""
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from mcp_agentspawn.adapters.index import records
 from mcp_agentspawn.adapters.registry.strict_json import is_deeper
 from mcp_agentspawn.adapters.registry.texts import LONG_AGO, Unreadable, fitting
 from mcp_agentspawn.core.digest import digest_of
@@ -62,17 +63,50 @@ def tool_servers_of(names: Iterable[Any]) -> tuple[str, ...]:
     return found
 
 
-def collapsed(versions: Iterable[Version]) -> Iterator[RegistryEntry]:
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A version as small as it gets."""
+
+    order: tuple[bool, datetime, str]
+    content: bytes
+
+    @classmethod
+    def of(cls, found: Version) -> "Packed":
+        """The version, packed."""
+        written = records.written(found.entry).encode("utf-8", "surrogatepass")
+        return cls(found.order, zlib.compress(written, zlib.Z_BEST_SPEED))
+
+    def entry(self) -> RegistryEntry:
+        """What was packed."""
+        return records.read(zlib.decompress(self.content).decode("utf-8", "surrogatepass"))
+
+
+class Entries(Collection[RegistryEntry]):
     """Each entry once, by namespace and name: in the version that a spawn would take, with its other tags.
 
-    One that was seen twice, since the listing changed as it was read, is taken as it was last.
+    A registry has thousands, and each is looked at alone: what is not looked at is packed.
     """
-    entries: dict[tuple[str, str], dict[str, Version]] = defaultdict(dict)
-    for found in versions:
-        tags = entries[found.entry.namespace, found.entry.name]
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], dict[str, Packed]] = {}
+
+    def add(self, found: Version) -> None:
+        """One that was seen twice, since the listing changed as it was read, is taken as it was last."""
+        tags = self._found.setdefault((found.entry.namespace, found.entry.name), {})
         before = tags.get(found.entry.tag)
-        if before is None or before.moment <= found.moment:
-            tags[found.entry.tag] = found
-    for _, tags in sorted(entries.items()):
-        first, *others = sorted(tags.values(), key=lambda found: found.order, reverse=True)
-        yield replace(first.entry, other_tags=tuple(other.entry.tag for other in others[:MOST_OTHER_TAGS]))
+        if before is None or before.order[1] <= found.moment:
+            tags[found.entry.tag] = Packed.of(found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[RegistryEntry]:
+        return map(_collapsed, (tags for _, tags in sorted(self._found.items(), key=lambda found: found[0])))
+
+    def __contains__(self, entry: object) -> bool:
+        return any(entry == one for one in self)
+
+
+def _collapsed(tags: Mapping[str, Packed]) -> RegistryEntry:
+    newest = sorted(tags, key=lambda tag: tags[tag].order, reverse=True)
+    return replace(tags[newest[0]].entry(), other_tags=tuple(newest[1 : 1 + MOST_OTHER_TAGS]))

@@ -1,8 +1,8 @@
 """Reads a registry: all of it, or one entry. All or nothing: a reading that fails leaves nothing behind."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mcp_agentspawn.adapters.registry import envelopes
@@ -11,7 +11,7 @@ from mcp_agentspawn.adapters.registry.companions import NOT_OURS, companions_of
 from mcp_agentspawn.adapters.registry.dialects import dialect_of, items_of, version_of
 from mcp_agentspawn.adapters.registry.envelopes import Companions
 from mcp_agentspawn.adapters.registry.failures import ReadingFailed
-from mcp_agentspawn.adapters.registry.items import Dialect, Version, collapsed
+from mcp_agentspawn.adapters.registry.items import Dialect, Entries
 from mcp_agentspawn.adapters.registry.paging import PAGE, Listing, check_count
 from mcp_agentspawn.adapters.registry.texts import Unreadable
 from mcp_agentspawn.core.registry import Handle, RegistryEntry
@@ -27,7 +27,7 @@ class Reading:
     Not `complete` when the registry has more than it shows.
     """
 
-    entries: tuple[RegistryEntry, ...] = field(repr=False)  # asyncio.run writes out what it returns, at twice its size
+    entries: Collection[RegistryEntry]
     dialect: Dialect
     problems: Mapping[str, int]
     complete: bool
@@ -46,7 +46,7 @@ async def read_all(client: Client) -> Reading:
     complete = not (dialect == "inventory" and listing.pages == 1 and gathering.count == PAGE)
     if not complete:
         problems[INCOMPLETE] += 1
-    return Reading(tuple(collapsed(gathering.versions)), dialect, dict(problems), complete)
+    return Reading(gathering.entries, dialect, dict(problems), complete)
 
 
 class _Gathering:
@@ -57,7 +57,7 @@ class _Gathering:
         self._dialect = dialect
         self._companions = companions
         self._problems = problems
-        self.versions: list[Version] = []
+        self.entries = Entries()
         self.count = 0
 
     def take(self, page: Any) -> None:
@@ -73,7 +73,8 @@ class _Gathering:
         except Unreadable:
             self._problems[UNREADABLE] += 1
         else:
-            self.versions += [found] if found else []
+            if found:
+                self.entries.add(found)
 
 
 async def read_one(client: Client, dialect: Dialect, handle: Handle, registry: str) -> RegistryEntry | None:

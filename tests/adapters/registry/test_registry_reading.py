@@ -71,7 +71,7 @@ async def test_the_recorded_registry_is_read() -> None:
 
 async def test_an_empty_registry_is_read() -> None:
     async with registry_standin() as standin:
-        assert (await reading(standin)).entries == ()
+        assert list((await reading(standin)).entries) == []
 
 
 @pytest.mark.parametrize("dialect", PAGED)
@@ -263,7 +263,7 @@ async def test_a_registry_that_shows_us_no_prompts_has_entries_without_them(stat
             faults.Failing(path="/v0/prompts*", status=status), faults.Failing(path="/v0/prompts/*", status=status)
         )
         read = await reading(standin)
-        greeter = read.entries[0]
+        greeter = next(iter(read.entries))
 
         assert (greeter.missing_prompt, read.problems) == (True, {"registry.prompts_unread": 1})
         assert await entry(standin, greeter.handle) == greeter
