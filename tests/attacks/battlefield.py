@@ -253,8 +253,8 @@ class Battlefield:
 @asynccontextmanager
 async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefield]:
     """Onboard the callers, write the rules, start the servers in this process, and wait until they are ready."""
-    unused = await _onboarded(cluster, [f"attack-{number}" for number in range(CALLERS)])
-    special = await _onboarded(cluster, [*POLICIES, UNRULED])
+    unused = await onboarded(cluster, [f"attack-{number}" for number in range(CALLERS)])
+    special = await onboarded(cluster, [*POLICIES, UNRULED])
     granted = [root for root in (*unused, *special) if root.account != UNGRANTED]
     await _grant(cluster, granted)
     await _offer_spawning(cluster)
@@ -271,7 +271,8 @@ async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefie
         yield Battlefield(cluster, rules, urls, files, iter(newcomers), cycle(refused))
 
 
-async def _onboarded(cluster: Cluster, accounts: Sequence[str]) -> Sequence[Root]:
+async def onboarded(cluster: Cluster, accounts: Sequence[str]) -> Sequence[Root]:
+    """Make roots of these accounts, some at a time."""
     turns = asyncio.Semaphore(ONBOARDED_AT_A_TIME)
 
     async def onboard(account: str) -> Root:

@@ -13,7 +13,7 @@ from mcp_agentspawn.localplane import Binaries, ControlPlane
 from tests.attacks.battlefield import Battlefield, battlefield
 from tests.attacks.orchestrators import Orchestrator
 from tests.attacks.published import MAIN, OLDER, STOCK
-from tests.attacks.registries import Library, Shelf, library, onboarded, seeing, until_read
+from tests.attacks.registries import Library, Shelf, library, reading_roots, seeing, until_read
 from tests.faults.cluster import equip
 from tests.plane_fixtures import KINDS, PEOPLE
 
@@ -39,13 +39,13 @@ async def orchestrator(field: Battlefield) -> AsyncIterator[Orchestrator]:
     await field.cluster.clear(orchestrator.root)
 
 
-READERS, KNOWN_TO_THE_LIBRARY = 130, 100
+READERS, KNOWN_TO_THE_LIBRARY = 95, 70
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def readers(field: Battlefield) -> Iterator[Root]:
     """Roots that nobody was yet, for servers that read registries."""
-    return iter(await onboarded(field.cluster, [f"registry-{number}" for number in range(READERS)]))
+    return iter(await reading_roots(field.cluster, [f"registry-{number}" for number in range(READERS)]))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,7 +1,7 @@
 """A server beside the battlefield's that reads registries: stand-ins, which a test may change and break meanwhile."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from mcp_agentspawn.localplane import install
 from mcp_agentspawn.localplane.registry import Content, Dialect, Published, Standin, registry_standin
 from mcp_agentspawn.localplane.registry.published import Artifact
 from mcp_agentspawn.settings import load
-from tests.attacks.battlefield import Battlefield, Rules
+from tests.attacks.battlefield import Battlefield, Rules, onboarded
 from tests.attacks.orchestrators import Answer, Orchestrator
 from tests.attacks.people import Person
 from tests.builders import RESEARCHER
@@ -128,9 +128,9 @@ async def propose_from(caller: Orchestrator, found: Answer, **changes: Any) -> A
     return await caller.propose(**asked | {"template": template} | changes)
 
 
-async def onboarded(cluster: Cluster, accounts: Iterable[str]) -> Sequence[Root]:
-    """Roots that may use the templates here."""
-    roots = [await cluster.onboard(account) for account in accounts]
+async def reading_roots(cluster: Cluster, accounts: Sequence[str]) -> Sequence[Root]:
+    """Make roots of these accounts that may use the templates here."""
+    roots = await onboarded(cluster, accounts)
     group = RBAC.partition("/")[0]
     users = [{"kind": "User", "name": root.virtual_user, "apiGroup": group} for root in roots]
     rule = {"apiGroups": ["agentspawn.dev"], "resources": ["templates"], "verbs": ["use"]}

@@ -61,10 +61,15 @@ FLAWED: Mapping[str, faults.Fault] = {
     "bad-image": OF_A_LISTING["an image is an object"],
 }
 """Ways to fail one entry: it is counted, the others are found."""
-FINE: Mapping[str, faults.Fault] = {"changing": faults.Changing(change=_more), "moved": faults.Redirect()}
-"""What is strange, and no fault."""
+FINE: Mapping[str, faults.Fault] = {
+    "changing": faults.Changing(change=_more),
+    "moved": faults.Redirect(),
+    "aloof": faults.Slow(),
+}
+"""What is strange, and no fault; the aloof one speaks when it is healed."""
 ALL = {**{name: fault for name, (fault, _) in BROKEN.items()}, **FLAWED, **FINE}
 BOUNDS = {"timeout": "2s", "most_bytes": 1_000_000, "most_entries": 1000}
+PATIENT = {"timeout": "1m"}
 
 
 def _break(standins: Mapping[str, Standin]) -> None:
@@ -77,7 +82,7 @@ async def broken(
     field: Battlefield, readers: Iterator[Root], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Library]:
     """A server that reads one registry of each fault."""
-    shelves = {name: Shelf(ENTRIES, file=BOUNDS) for name in ALL}
+    shelves = {name: Shelf(ENTRIES, file=BOUNDS) for name in ALL} | {"aloof": Shelf(ENTRIES, file=PATIENT)}
     roots, folder = [next(readers) for _ in range(5)], tmp_path_factory.mktemp("broken")
     policy = seeing(*ALL)
     async with library(field, folder, shelves, roots, {"default": policy}, _break) as broken:
@@ -90,7 +95,7 @@ async def reader(broken: Library) -> Orchestrator:
 
 
 async def test_while_a_registry_says_nothing_every_call_is_answered(broken: Library, reader: Orchestrator) -> None:
-    await until(lambda: broken.standins["slow"].held == 1)
+    await until(lambda: broken.standins["aloof"].held == 1)
     answers = [
         await reader.call(SEARCH, query="research"),
         await reader.call("list_templates"),
@@ -99,12 +104,13 @@ async def test_while_a_registry_says_nothing_every_call_is_answered(broken: Libr
 
     assert [answer["outcome"] for answer in answers] == ["allowed"] * 3
     assert answers[0]["hits"][0]["handle"] == "researcher"
-    assert broken.standins["slow"].held == 1
+    assert broken.standins["aloof"].held == 1
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def settled(broken: Library, reader: Orchestrator) -> Library:
     """Every registry was read, or failed."""
+    broken.standins["aloof"].heal()
     await until_read(reader, *ALL)
     return broken
 
