@@ -32,6 +32,7 @@ bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn
 	@$(BIN)/python -m bench.hot
 	@$(BIN)/python -m bench.content
+	@$(BIN)/python -m bench.search
 
 quality: $(ENVIRONMENT) ## How well searches find what was meant, as the README's table
 	@$(BIN)/python -m tests.quality.measure

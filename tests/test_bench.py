@@ -8,6 +8,9 @@ import pytest
 
 from bench import figures
 from bench.figures import BARE, Batch, rows, save
+from bench.helpers import Reading
+from bench.search_figures import Round, Samples, Taken, shown
+from bench.search_figures import figures as figures_of_search
 
 
 def test_figures_of_one_measurement_leave_those_of_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -20,3 +23,31 @@ def test_figures_of_one_measurement_leave_those_of_another(monkeypatch: pytest.M
 
     kept = json.loads(figures.RESULTS.read_text(encoding="utf-8"))
     assert kept == {"hot_root_ratio": 4.0, "rows": [asdict(row) for row in table], "idle_megabytes": 100.0}
+
+
+def searched(milliseconds: float, *, during: float, seconds: float = 2.0, helper: float = 60.0) -> Taken:
+    quiet, busy = Samples([milliseconds], [2.0]), Samples([during], [2.0])
+    reading = Reading(0.0, seconds, helper)
+    beside = {"alone": [2.0], "bare": [3.0], "search": [6.0]}
+    return Taken(100.0, 120.0, [Round(quiet, busy)], Samples([50.0], [10.0]), beside, reading, [reading], reading)
+
+
+def test_a_search_is_measured_against_a_quiet_one_and_a_bare_call() -> None:
+    found = figures_of_search(searched(4.0, during=5.0))
+
+    assert (found["slower_p50"], found["more_megabytes"], found["first_seconds"]) == (1.25, 80.0, 2.0)
+    assert "!" not in shown(found, 10, 1)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        searched(20.0, during=26.0),
+        searched(4.0, during=7.0),
+        searched(4.0, during=5.0, seconds=11.0),
+        searched(4.0, during=5.0, helper=81.0),
+    ],
+    ids=["too slow", "slower while it is read", "read too slowly", "too much memory"],
+)
+def test_a_search_that_misses_an_aim_is_marked(taken: Taken) -> None:
+    assert shown(figures_of_search(taken), 10, 1).count("!") == 1

@@ -145,10 +145,12 @@ async def serve(
     *,
     name: str = "",
     start: Start | None = None,
+    registries: Path | None = None,
 ) -> AsyncIterator[Server]:
     """Start a server and wait until it is ready; kill it in the end. Its caller is the first root.
 
-    One with the `name` of an earlier one is that one started again: it goes on with its audit log.
+    One with the `name` of an earlier one is that one started again: it goes on with its audit log. `registries` is the
+    folder of those that it reads.
     """
     name, port, folder = name or f"server-{next(NUMBERS)}", free_port(), cluster.plane.folder
     audit_file, log = folder / f"{name}.jsonl", folder / f"{name}.log"
@@ -160,6 +162,7 @@ async def serve(
         "AGENTSPAWN_AUDIT_FILE": str(audit_file),
         "AGENTSPAWN_WRITER": name,
         "AGENTSPAWN_KUBECONFIG": str(kubeconfig(cluster, roots[0], proxy)),
+        "AGENTSPAWN_REGISTRIES": str(registries or ""),
     }
     async with AsyncExitStack() as stack:
         process = (start or _starts(cluster))(environment, log)
