@@ -6,6 +6,7 @@ One word per guard: its key in the policy file, its module here, the prefix of i
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property, partial
+from itertools import takewhile
 from typing import Annotated
 
 from pydantic import Field
@@ -109,6 +110,11 @@ class Policy(Strict):
         """The questions about what was asked."""
         guards = self.guards(step).items()
         return {name: partial(guard.check, asked, facts) for name, guard in guards if isinstance(guard, RequestGuard)}
+
+    def before_reading(self, asked: Asked, facts: Facts, step: Step) -> Mapping[str, Question]:
+        """Those of them that need no registry entry: for what they refuse, nothing is read of a registry."""
+        questions = self.before_rendering(asked, facts, step).items()
+        return dict(takewhile(lambda question: question[0] != "registry", questions))
 
     def once_rendered(
         self, rendered: Rendered, facts: Facts, step: Step, *, reserved: bool = False

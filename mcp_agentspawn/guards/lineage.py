@@ -14,6 +14,11 @@ from mcp_agentspawn.core.names import MAKING_TOOLS, MOST_DEPTH, SPAWN_SERVER, SP
 from mcp_agentspawn.core.switches import Switches
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
+NO_IMAGE = Reason(
+    "lineage.image",
+    "What an image does can not be held to its parent's grant: only an orchestrator may ask for one.",
+    "registry_entry",
+)
 FIELDS = {"tool": "tools", "tool_approval": "tools", "model": "model", "depth": "template", "parameter": "parameters"}
 BEYOND = {
     "tool": "The parent holds no tool {what}.",
@@ -38,8 +43,7 @@ class LineageGuard(ManifestGuard):
         if rendered.grant.depth > self.most_depth - len(ancestors):
             reasons.append(Reason("lineage.depth", "The policy allows no such depth here.", "template"))
         if caller.agent and rendered.agent.image:
-            message = "What an image does can not be held to its parent's grant: only an orchestrator may ask for one."
-            reasons.append(Reason("lineage.image", message, "registry_entry"))
+            reasons.append(NO_IMAGE)
         if caller.agent:
             reasons += _parent(rendered, ancestors, await facts.ledger(caller, fresh=True), facts.now)
         return verdict_of(reasons)

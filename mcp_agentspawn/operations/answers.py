@@ -66,9 +66,9 @@ class Hit:
 
     `template` is what to propose with, `""` when no template takes the entry. `handle` is the template's name, or the
     `registry_entry` to propose with. `matched` says why it was found. Of an entry, `name`, `description` and `labels`
-    are a stranger's words; `flags` are the groups of content rules that they fall under. `running` is the agent
-    (`namespace/name`) that it already is. `risk` is that of a proposal with nothing but defaults, `""` when there can
-    be none.
+    are a stranger's words; `flags` are the groups of content rules that these, its skills or its instructions fall
+    under. `running` is the agent (`namespace/name`) that it already is. `risk` is that of a proposal with nothing but
+    defaults, `""` when there can be none.
     """
 
     handle: str

@@ -34,7 +34,9 @@ REBUILT = Reason("proposal.manifest_changed", "This server no longer makes such 
 POLICY = Reason("proposal.policy_changed", "The policy has changed since this was proposed.")
 CRD = Reason("proposal.crd_changed", "The cluster's schema of agents has changed since this was proposed.")
 ENTRY = Reason(
-    "proposal.registry_entry_changed", "The registry entry is no longer what was rendered.", "registry_entry"
+    "proposal.registry_entry_changed",
+    "The registry entry is no longer what was rendered, or no longer there for you.",
+    "registry_entry",
 )
 PARENT = Reason("proposal.parent_changed", "The parent is no longer the one for which this was proposed.")
 OF_THE_MOMENT = frozenset({"access", "approval", "freeze", "quota", "rate"})
@@ -71,10 +73,15 @@ async def apply(
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + wait_seconds
-    while isinstance(answer := await _attempt(services, caller, proposal, digest), Pending):
+    known = frozenset[str]()
+    answer = await _attempt(services, caller, proposal, digest)
+    while isinstance(answer, Pending):
         if (left := until - loop.time()) <= 0:
             return await _held(services, caller, answer)
         await asyncio.sleep(min(LOOK_EVERY_SECONDS, left))
+        decided = frozenset(approval.name for approval in await services.approvals.of(proposal))
+        if decided != known:
+            answer, known = await _attempt(services, caller, proposal, digest), decided
     return answer
 
 
@@ -101,11 +108,18 @@ async def _attempt(services: Services, caller: Caller, proposal: str, digest: st
         return await refuse(services, caller, "apply_subagent", (NO_POLICY,), subject=stored.id)
     if stored.expires_at <= facts.now:
         return await _stale(services, caller, stored, EXPIRED)
-    return await _judge_entry(Matter(services, caller, stored, policy, template, facts))
+    matter = Matter(services, caller, stored, policy, template, facts)
+    return await (_judge_entry if stored.request.entry else _judge)(matter)
 
 
 async def _judge_entry(matter: Matter) -> Applied | Pending | Refusal:
-    """Judge it, unless the registry entry that it was made of has changed, or the registry does not say."""
+    """Judge it, unless the registry entry that it was made of has changed, or the registry does not say.
+
+    The entry is read only for what is not refused without it.
+    """
+    first = await decide(matter.policy.before_reading(matter.asked, matter.facts, "apply"))
+    if first.outcome != "allowed":
+        return await _refuse(matter, first)
     entry = await read_entry(matter.services, matter.policy, matter.stored.request.entry)
     if not isinstance(entry, Reason):
         return await _judge(replace(matter, entry=entry))

@@ -1,6 +1,7 @@
 """What a finding is worth to a caller: with which template it can be spawned, and what stands in the way.
 
-The guards that will judge the proposal judge here, as far as no caller has to say anything for it.
+The guards `registry`, `parameters`, `content` and `manifest` judge here as they will judge the proposal, as far as no
+caller has to say anything for it. What depends on the moment and on the whole request is for the proposal.
 """
 
 import asyncio
@@ -17,11 +18,14 @@ from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
 from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.guards.lineage import NO_IMAGE
 from mcp_agentspawn.operations.answers import Hit
 from mcp_agentspawn.operations.propose import rendered_anew, resolved
 from mcp_agentspawn.operations.services import LiveFacts, Services
 
 PURPOSE = "Search"
+MOST_TAKERS = 4
+"""So many templates are tried for one entry."""
 NO_TEMPLATE = Reason("registry.no_template", "No template that you may use takes this entry.", "template")
 
 
@@ -91,10 +95,8 @@ def _of_template(looking: Looking, finding: Finding, blueprint: Blueprint) -> Hi
 
 
 async def _of_entry(looking: Looking, finding: Finding, entry: RegistryEntry) -> Hit:
-    takers = looking.policy.registry.takers(entry, looking.usable)
-    template = takers[0] if takers else None
-    asked = resolved(looking.policy, looking.caller, Ask(template.name if template else "", PURPOSE), template, entry)
-    reasons = tuple(dict.fromkeys(await _objections(looking, asked)))
+    template, reasons = await _taker(looking, entry)
+    asked = _asked(looking, entry, template)
     return Hit(
         handle=str(entry.handle),
         source=entry.registry,
@@ -104,12 +106,27 @@ async def _of_entry(looking: Looking, finding: Finding, entry: RegistryEntry) ->
         score=finding.place.score,
         matched=finding.matched,
         spawnable=not reasons,
-        blocked_by=reasons,
+        blocked_by=tuple(dict.fromkeys(reasons)),
         template=template.name if template else "",
         risk=looking.policy.approval.risk(template, asked.request) if template else "",
         flags=tuple(dict.fromkeys(f"content.{group_of(rule)}" for rule in entry.suspected_by)),
         running=entry.running,
     )
+
+
+async def _taker(looking: Looking, entry: RegistryEntry) -> tuple[Template | None, Sequence[Reason]]:
+    """The first template that can take it, or else the first that may, and what is in its way."""
+    takers: Sequence[Template | None] = looking.policy.registry.takers(entry, looking.usable)[:MOST_TAKERS] or [None]
+    judged: list[tuple[Template | None, Sequence[Reason]]] = []
+    for taker in takers:
+        judged.append((taker, await _objections(looking, _asked(looking, entry, taker))))
+        if not judged[-1][1]:
+            return judged[-1]
+    return judged[0]
+
+
+def _asked(looking: Looking, entry: RegistryEntry, template: Template | None) -> Asked:
+    return resolved(looking.policy, looking.caller, Ask(template.name if template else "", PURPOSE), template, entry)
 
 
 async def _objections(looking: Looking, asked: Asked) -> Sequence[Reason]:
@@ -118,11 +135,14 @@ async def _objections(looking: Looking, asked: Asked) -> Sequence[Reason]:
     against = _reasons(await policy.registry.check(asked, facts))
     if template is None:
         return [*against, NO_TEMPLATE]
+    if template.agent.image and looking.caller.agent:
+        against = [*against, NO_IMAGE]
     filled = {f"parameters.{name}" for name in template.filled}
     values = _reasons(await policy.parameters.check(asked, facts))
     unfit = [reason for reason in values if reason.field in filled or reason.code == "parameters.too_large"]
-    against = [*against, *unfit, *_reasons(await policy.content.check(asked, facts))]
-    return against if unfit else [*against, *await _misfits(looking, asked, template)]
+    if unfit:
+        return [*against, *unfit]
+    return [*against, *_reasons(await policy.content.check(asked, facts)), *await _misfits(looking, asked, template)]
 
 
 async def _misfits(looking: Looking, asked: Asked, template: Template) -> Sequence[Reason]:

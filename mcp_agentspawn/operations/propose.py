@@ -49,18 +49,30 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
     policy = rules.policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "propose_subagent", (NO_POLICY,))
-    entry = await read_entry(services, policy, ask.registry_entry)
-    if isinstance(entry, Reason):
-        outcome = OUTCOMES.get(entry.code, "denied")
-        return await refuse(services, caller, "propose_subagent", (entry,), outcome=outcome)
-    asked = resolved(policy, caller, ask, rules.templates.get(ask.template), entry)
-    facts = services.facts()
+    facts, asked = services.facts(), resolved(policy, caller, ask, rules.templates.get(ask.template), None)
+    whole = await _with_entry(services, policy, ask, asked, facts) if ask.registry_entry else asked
+    if isinstance(whole, Refusal):
+        return whole
+    asked = whole
     decision = await decide(policy.before_rendering(asked, facts, "propose"))
     if decision.outcome != "allowed" or asked.template is None:
         return await refuse_by(services, caller, "propose_subagent", decision)
     digest = request_digest(caller, asked.request, asked.template.hash)
     since = (await facts.switches()).counts_since(caller.root.name)
     return await _find_or_make(Case(services, caller, policy, asked, asked.template, digest, facts.now, since))
+
+
+async def _with_entry(services: Services, policy: Policy, ask: Ask, asked: Asked, facts: LiveFacts) -> Asked | Refusal:
+    """The same, made of its registry entry; that is read only for what is not refused without it."""
+    caller = asked.caller
+    first = await decide(policy.before_reading(asked, facts, "propose"))
+    if first.outcome != "allowed":
+        return await refuse_by(services, caller, "propose_subagent", first)
+    entry = await read_entry(services, policy, ask.registry_entry)
+    if isinstance(entry, Reason):
+        outcome = OUTCOMES.get(entry.code, "denied")
+        return await refuse(services, caller, "propose_subagent", (entry,), outcome=outcome)
+    return resolved(policy, caller, ask, asked.template, entry)
 
 
 def resolved(policy: Policy, caller: Caller, ask: Ask, template: Template | None, entry: RegistryEntry | None) -> Asked:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Sequence
 
 from mcp_agentspawn.core.digest import digest_of
@@ -80,6 +81,8 @@ def _read(cursor: str, asked: str) -> Place | None:
     try:
         search_of, *place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         suspected, routed, score, key = place
-        return Place(bool(suspected), bool(routed), float(score), str(key)) if search_of == asked else None
-    except (ValueError, TypeError, RecursionError):
+        key.encode()
+        found = Place(bool(suspected), bool(routed), float(score), key)
+        return found if search_of == asked and math.isfinite(found.score) else None
+    except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
         return None

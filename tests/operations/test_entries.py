@@ -1,5 +1,6 @@
 """From a hit to a spawn: what an entry becomes, and what keeps it from becoming anything."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.core.model import Approval, Caller
-from mcp_agentspawn.core.registry import RegistryEntry
+from mcp_agentspawn.core.registry import Handle, RegistryEntry
 from mcp_agentspawn.core.request import Ask
+from mcp_agentspawn.core.switches import EVERYWHERE, Freeze
+from mcp_agentspawn.operations import apply as module
 from mcp_agentspawn.operations.answers import Applied, Proposed, Refusal
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.browse import get_subagent
@@ -162,6 +165,46 @@ async def test_nothing_is_proposed_while_the_registry_does_not_answer() -> None:
 )
 async def test_an_entry_gives_a_caller_nothing_that_the_template_does_not(ask: Ask, codes: list[str]) -> None:
     assert await refused(stocked(), ask) == ("denied", codes)
+
+
+async def test_a_registry_is_not_asked_for_what_is_refused_without_it() -> None:
+    setup = stocked()
+    made = await proposed(setup)
+    await approved(setup, made, "alice")
+    setup.registries.away.add("main")
+    await setup.world.switchboard.set(Freeze(EVERYWHERE, frozen=True))
+
+    assert await refused(setup, wanted()) == ("denied", ["freeze.frozen"])
+    assert [reason.code for reason in (await applied(setup, made)).reasons] == ["freeze.frozen"]
+
+
+async def test_waiting_for_people_reads_an_entry_once_they_have_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup, read = stocked(image_entry()), []
+    made = await proposed(setup, wanted(image_entry()))
+    monkeypatch.setattr(module, "LOOK_EVERY_SECONDS", 0.01)
+    there = setup.registries.read
+
+    async def counted(handle: Handle) -> RegistryEntry | None:
+        read.append(handle)
+        return await there(handle)
+
+    monkeypatch.setattr(setup.registries, "read", counted)
+    waiting = asyncio.create_task(apply(setup.services, CALLER, made.proposal, made.digest, wait_seconds=10))
+    looks = setup.world.approvals.of
+    looked = asyncio.Event()
+
+    async def seen(proposal: str, *, fresh: bool = True) -> Any:
+        found = await looks(proposal, fresh=fresh)
+        if len(read) == 1:
+            looked.set()
+        return found
+
+    monkeypatch.setattr(setup.world.approvals, "of", seen)
+    await looked.wait()
+    await approved(setup, made, "alice", "bob")
+
+    assert isinstance(await waiting, Applied)
+    assert 2 <= len(read) <= 3
 
 
 def _gone(setup: Bench) -> None:
