@@ -70,7 +70,10 @@ class CheckedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """The addresses of a name."""
-        found = await self._resolver.resolve(host, port, family)
+        try:
+            found = await self._resolver.resolve(host, port, family)
+        except UnicodeError:
+            raise ReadingFailed("registry.address", "its address is not written as one") from None
         check([result["host"] for result in found], private=self._private, plain=self._plain)
         return found
 

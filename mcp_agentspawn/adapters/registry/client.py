@@ -51,8 +51,9 @@ class Client:
 
     async def __aenter__(self) -> Self:
         plain, private = self._base.scheme == "http", self.endpoint.private_addresses
-        if is_literal(self._base.host or ""):
-            check([self._base.host or ""], private=private, plain=plain)
+        host = self._base.raw_host or ""
+        if is_literal(host):
+            check([host], private=private, plain=plain)
         self._headers = HEADERS | _authorization(self.endpoint.credential_file)
         trusted = True if plain else await asyncio.to_thread(_trust, self.endpoint.ca_file)
         self._deadline = asyncio.get_running_loop().time() + TIMEOUTS_OF_A_READING * self.endpoint.timeout

@@ -30,6 +30,8 @@ MOST_TIMEOUT = timedelta(minutes=1)
 LEAST_REFRESH, MOST_REFRESH = timedelta(seconds=10), timedelta(days=1)
 SCHEMES = ("https", "http")
 REGISTRY_NAME = re.compile(rf"{LABEL}\Z")
+WORD_OF_A_HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?\Z")
+MOST_HOST_CHARACTERS = 253
 
 
 def _absolute(path: str) -> str:
@@ -111,7 +113,7 @@ class Source(Strict):
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in SCHEMES and parts.hostname and parts.port != 0
+        whole = parts.scheme in SCHEMES and _is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         whole = None
     if not whole or not url.isascii() or not url.isprintable() or " " in url:
@@ -119,6 +121,12 @@ def _parts(url: str) -> SplitResult:
     if "@" in parts.netloc or "?" in url or "#" in url:
         raise ValueError("no user, query or fragment can stand here; a credential has its own file")
     return parts
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is an address, or a name that a resolver takes."""
+    name = host.removesuffix(".")
+    return is_literal(host) or (len(name) <= MOST_HOST_CHARACTERS and all(map(WORD_OF_A_HOST.match, name.split("."))))
 
 
 def endpoints(folder: Path | None) -> Mapping[str, Endpoint]:

@@ -63,6 +63,14 @@ def test_some_addresses_are_never_read(address: str) -> None:
     assert not any(may_be_read(address, private=private, plain=False) for private in (True, False))
 
 
+@pytest.mark.parametrize("host", ["registry..example", f"{'a' * 64}.example"])
+async def test_what_no_resolver_takes_is_no_address(host: str) -> None:
+    with pytest.raises(ReadingFailed) as failed:
+        await CheckedResolver(private=True, plain=False).resolve(host, 443)
+
+    assert failed.value.code == "registry.address"
+
+
 class Resolves:
     """Says that a name has these addresses."""
 

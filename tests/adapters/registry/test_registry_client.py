@@ -265,6 +265,11 @@ async def test_an_address_in_disguise_is_refused(standin: Standin, host: str) ->
     assert standin.requests == []
 
 
+async def test_a_name_that_no_letters_can_be_read_from_is_a_name() -> None:
+    async with Client(Endpoint(REGISTRY, "https://xn--a.example")) as client:
+        assert client.endpoint.url == "https://xn--a.example"
+
+
 async def test_a_name_of_a_private_network_is_read_where_that_is_allowed(standin: Standin) -> None:
     assert len((await reading(standin, url=standin.url.replace("127.0.0.1", "localhost"))).entries) == 6
 

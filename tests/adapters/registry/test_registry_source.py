@@ -28,6 +28,12 @@ BAD = {
     "no port": ("url: https://registry.example:port\n", 1, "url"),
     "port zero": ("url: https://registry.example:0\n", 1, "url"),
     "half an address": ('url: "https://["\n', 1, "url"),
+    "a dot too many": ("url: https://registry..example\n", 1, "url"),
+    "a dot at the beginning": ("url: https://.example\n", 1, "url"),
+    "a long word": (f"url: https://{'a' * 64}.example\n", 1, "url"),
+    "a long name": (f"url: https://{'a.' * 126}example\n", 1, "url"),
+    "a backslash": ("url: https://registry\\example\n", 1, "url"),
+    "an escaped letter": ("url: https://registr%79.example\n", 1, "url"),
     "another scheme": ("url: file:///etc/passwd\n", 1, "url"),
     "a space": ('url: "https://registry.example/a b"\n', 1, "url"),
     "an umlaut": ("url: https://register.bücher.example\n", 1, "url"),
@@ -86,6 +92,14 @@ def test_an_endpoint_is_what_the_file_says_and_survives_json(tmp_path: Path) -> 
 )
 def test_a_private_network_is_read_where_that_is_allowed(tmp_path: Path, url: str) -> None:
     assert source(tmp_path, f'url: "{url}"\nprivate_addresses: true\n').url == url
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["registry", "REGISTRY.example.", "agent_registry", f"{'a' * 63}.example", "xn--bcher-kva.example", "1.1.1.1"],
+)
+def test_every_name_of_a_host_can_stand_there(tmp_path: Path, host: str) -> None:
+    assert source(tmp_path, f"url: https://{host}:8443/v0\n")
 
 
 @pytest.mark.parametrize(("text", "line", "key"), BAD.values(), ids=BAD)
