@@ -5,9 +5,12 @@ from typing import Any
 
 
 def parsed(body: bytes) -> Any:
-    """The value of a JSON text. Raises `ValueError`, also for one that is nested too deep to be read."""
+    """The value of a JSON text. Raises `ValueError`, also for one that is nested too deep to be read.
+
+    Half a character (a lone surrogate) is no error here, for it is none of the whole: JSON can say it in ASCII, too.
+    """
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_number)
+        return json.loads(body.decode(errors="surrogatepass"), object_pairs_hook=_object, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -171,6 +171,19 @@ async def test_numbers_that_no_hash_can_hold_cost_their_entry() -> None:
         assert (await reading(standin)).problems == {"registry.unreadable_entry": 1}
 
 
+@pytest.mark.parametrize("half", [b"\\ud800", "\ud800".encode(errors="surrogatepass")], ids=["escaped", "as it is"])
+async def test_half_a_character_costs_its_entry(half: bytes) -> None:
+    good, bad = (
+        b'{"metadata": {"name": "%s"}, "spec": {"title": "%s"}}' % pair for pair in ((b"a", b""), (b"b", half))
+    )
+    page = b'{"items": [%s, %s]}' % (good, bad)
+    async with registry_standin(many(2)) as standin:
+        standin.inject(faults.Saying(raw=page, content_type="application/json"))
+        read = await reading(standin)
+
+    assert ([found.name for found in read.entries], read.problems) == (["a"], {"registry.unreadable_entry": 1})
+
+
 async def test_the_version_that_a_spawn_would_take_is_the_entry() -> None:
     tagged = [
         Published(name="with-latest", tag="latest", updated_at=MORNING),
