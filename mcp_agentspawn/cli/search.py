@@ -52,6 +52,8 @@ def search(query: str, root: Root | None, policies: Path, templates: Path, **opt
     Exits with 1 when no policy, or more than one, is for the root, or the cluster refuses you, and with 3 when it does
     not answer.
     """
+    if not all(map(_is_unicode, (query, options["source"], options["cursor"], *options["labels"]))):
+        raise click.UsageError("Words are searched for as UTF-8, and these are not.")
     folders = read_rules(policies, templates)
     if root is None and options["kubeconfig"]:
         raise click.UsageError("A cluster is asked what one root may do: name it with --root.")
@@ -66,6 +68,11 @@ def search(query: str, root: Root | None, policies: Path, templates: Path, **opt
         complain(f"{caller.name}: {', '.join(f'{reason.code}: {reason.message}' for reason in found.reasons)}")
         sys.exit(FINDINGS)
     _print(found, folders, caller, as_json=options["as_json"])
+
+
+def _is_unicode(word: str) -> bool:
+    """Whether it could be read; Python keeps bytes of the command line that it can not read as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)
 
 
 def _the_only_one(rules: Rules) -> Root:

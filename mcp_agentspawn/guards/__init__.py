@@ -94,7 +94,7 @@ class Policy(Strict):
         """All that callers under this policy can find. What only a registry entry fills is no find of its own."""
         here = [templates[name] for name in sorted(self.template.allow) if name in templates]
         return View(
-            scopes=frozenset(rule.scope for rule in self.registry.see),
+            scopes=self.registry.scopes,
             blueprints=tuple(
                 Blueprint(one.name, one.description, tuple(one.keywords)) for one in here if not one.takes
             ),

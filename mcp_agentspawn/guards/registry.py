@@ -67,9 +67,14 @@ class RegistryGuard(RequestGuard):
         """Deny an entry that is not for this caller or this template, and a template that lacks its entry."""
         return verdict_of(list(self._reasons(asked)))
 
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        """All that callers find of registries."""
+        return frozenset(rule.scope for rule in self.see)
+
     def sees(self, entry: RegistryEntry) -> bool:
         """Whether callers find this entry."""
-        return any(rule.scope.holds(entry) for rule in self.see)
+        return any(scope.holds(entry) for scope in self.scopes)
 
     def takers(self, entry: RegistryEntry, templates: Mapping[str, Template]) -> Sequence[Template]:
         """The templates that may take this entry and are made for its form, in the policy's order."""

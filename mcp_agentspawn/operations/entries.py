@@ -39,4 +39,4 @@ async def read_entry(services: Services, policy: Policy, handle: str) -> Registr
 
 
 def _may_be_seen(policy: Policy, handle: Handle) -> bool:
-    return any(rule.scope.reaches(handle.registry, handle.namespace) for rule in policy.registry.see)
+    return any(scope.reaches(handle.registry, handle.namespace) for scope in policy.registry.scopes)

@@ -166,6 +166,13 @@ def test_whose_search_it_is_is_asked_where_it_could_be_several(
     assert run(*arguments).exit_code == code
 
 
+@pytest.mark.parametrize(
+    "arguments", [["\udcff"], ["--source", "\udcff"], ["--label", "\udcff"], ["--cursor", "\udcff"]]
+)
+def test_what_is_no_text_is_a_wrong_use(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
 def test_a_refusal_names_the_root_and_the_code() -> None:
     result = run("--root", "elsewhere/orchestrator")
 
