@@ -6,6 +6,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -49,11 +50,14 @@ def _bound_itself() -> None:
     os.setpgid(0, 0)
     os.nice(NICENESS)
     os.umask(OWNER_ALONE)
-    for kind, most in (
-        (resource.RLIMIT_AS, MOST_ADDRESS_SPACE_BYTES),
-        (resource.RLIMIT_FSIZE, MOST_FILE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
+    _bound(resource.RLIMIT_AS, MOST_ADDRESS_SPACE_BYTES)
+    _bound(resource.RLIMIT_FSIZE, MOST_FILE_BYTES)
+    _bound(resource.RLIMIT_CORE, 0)
+
+
+def _bound(kind: int, most: int) -> None:
+    """As far as the system does: macOS takes no bound on the address space."""
+    with suppress(OSError, ValueError):
         _, hard = resource.getrlimit(kind)
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (bound, bound))

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from mcp_agentspawn.adapters.registry.helpers import MOST_REPORT_BYTES, HelperFailed, helped
+from mcp_agentspawn.adapters.registry.worker import MOST_FILE_BYTES
 from tests.localplane.waiting import until, until_now
 
 JOB = {"secret": "in the job alone"}
@@ -127,6 +128,21 @@ async def test_a_job_that_runs_away_fails_alone_and_quotes_nothing(pretend: Pret
 
     assert failure in str(failed.value)
     assert JOB["secret"] not in str(failed.value)
+
+
+@pytest.mark.parametrize("refusal", ["ValueError", "OSError"])
+async def test_a_bound_that_the_system_does_not_take_is_left_out_alone(pretend: Pretend, refusal: str) -> None:
+    pretend(
+        "import resource\n"
+        "taken = resource.setrlimit\n"
+        "def setrlimit(kind, bounds):\n"
+        f"    if kind == resource.RLIMIT_AS: raise {refusal}('current limit exceeds maximum limit')\n"
+        "    taken(kind, bounds)\n"
+        "resource.setrlimit = setrlimit\n"
+        "work = lambda job: {'file': resource.getrlimit(resource.RLIMIT_FSIZE)[1]}\n" + SERVING
+    )
+
+    assert await helped("any", JOB, PATIENCE) == {"file": MOST_FILE_BYTES}
 
 
 async def test_it_is_in_nobodys_way(pretend: Pretend) -> None:
