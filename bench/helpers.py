@@ -68,10 +68,11 @@ class Helpers:
         now = perf_counter()
         there = {found.name for found in PROCESSES.iterdir() if found.name.isdecimal()}
         children = {name for name in there - self._known if _parent(name) == self.server}
-        if children and self._still_for(OVER_SECONDS):
+        helpers = {name for name in children if _is_helper(name)}
+        if helpers and self._still_for(OVER_SECONDS):
             self.readings.append(Reading(now, now))
-        self._known = there
-        self._alive = {name for name in (self._alive | children) & there if _peak(name)}  # a zombie has no memory
+        self._known = there - (children - helpers)  # what is the server's copy yet may be a helper in a moment
+        self._alive = {name for name in (self._alive | helpers) & there if _peak(name)}  # a zombie has no memory
         for name in self._alive:
             self.readings[-1].ended = now
             self.readings[-1].megabytes = max(self.readings[-1].megabytes, _peak(name))
@@ -80,6 +81,13 @@ class Helpers:
 def _parent(process: str) -> int:
     told = _told(process, "PPid")
     return int(told) if told else 0
+
+
+def _is_helper(process: str) -> bool:
+    try:
+        return b"_worker" in (PROCESSES / process / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _peak(process: str) -> float:
