@@ -79,13 +79,11 @@ def in_memory(rules: Rules, root: Root, clock: Clock | None = None) -> tuple[Mem
 
 
 @asynccontextmanager
-async def looking(
-    rules: Rules, root: Root, kubeconfig: Path | None, registries: Path | None = None
-) -> AsyncIterator[tuple[KubernetesWorld, Services]]:
+async def looking(rules: Rules, root: Root, kubeconfig: Path | None) -> AsyncIterator[tuple[KubernetesWorld, Services]]:
     """A cluster and the services on it, for whoever changes nothing. Raises ConfigError or Unavailable.
 
-    `registries` is their folder; they are read once.
+    No registry is among them: whoever asks one reads it once.
     """
-    async with connect([root], kubeconfig=kubeconfig) as world, read_once(rules, registries) as known:
-        services = services_on(world, _Unchanging(rules), AuditForLooking(), known)
+    async with connect([root], kubeconfig=kubeconfig) as world:
+        services = services_on(world, _Unchanging(rules), AuditForLooking(), MemoryRegistries())
         yield world, replace(services, agents=AgentsForLooking(world.agents))

@@ -14,9 +14,8 @@ from mcp_agentspawn.adapters.registry.failures import ReadingFailed
 from mcp_agentspawn.adapters.registry.items import Dialect, Entries
 from mcp_agentspawn.adapters.registry.paging import PAGE, Listing, check_count
 from mcp_agentspawn.adapters.registry.texts import Unreadable
-from mcp_agentspawn.core.registry import Handle, RegistryEntry
+from mcp_agentspawn.core.registry import UNREADABLE_ENTRY, Handle, RegistryEntry
 
-UNREADABLE = "registry.unreadable_entry"
 INCOMPLETE = "registry.incomplete"
 
 
@@ -71,7 +70,7 @@ class _Gathering:
         try:
             found = version_of(self._endpoint.name, item, self._dialect, self._companions)
         except Unreadable:
-            self._problems[UNREADABLE] += 1
+            self._problems[UNREADABLE_ENTRY] += 1
         else:
             if found:
                 self.entries.add(found)
@@ -89,7 +88,7 @@ async def read_one(client: Client, dialect: Dialect, handle: Handle, registry: s
         prompts = await _prompts(client, item) if dialect == "v0.4" else Companions()
         found = version_of(registry, item, dialect, prompts)
     except Unreadable:
-        raise ReadingFailed(UNREADABLE, "this entry is not what it should be") from None
+        raise ReadingFailed(UNREADABLE_ENTRY, "this entry is not what it should be") from None
     if found and (found.entry.namespace, found.entry.name, found.entry.tag) != _named(handle):
         raise ReadingFailed("registry.dialect", "another entry than the one that was asked for")
     return found.entry if found else None
