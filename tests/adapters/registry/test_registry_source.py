@@ -134,9 +134,9 @@ def test_a_folder_that_is_not_there_or_holds_a_bad_file_is_refused(tmp_path: Pat
             endpoints(folder)
 
 
-@pytest.mark.parametrize("module", ["reading", "endpoint"])
-def test_whoever_reads_a_registry_needs_little(module: str) -> None:
-    """The worker that refreshes registries is started anew for each refresh."""
+@pytest.mark.parametrize("module", ["read_worker", "index_worker"])
+def test_a_helper_needs_little(module: str) -> None:
+    """Helpers are started anew for each reading and each index."""
     heavy = ("pydantic", "jsonschema", "kubernetes", "mcp", "yaml")
     script = f"import sys, mcp_agentspawn.adapters.registry.{module}; print([m for m in {heavy} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
