@@ -13,10 +13,8 @@ from mcp_agentspawn.adapters.index.ranking import Ranking
 from mcp_agentspawn.adapters.index.related import meanings
 from mcp_agentspawn.adapters.index.routes import routed
 from mcp_agentspawn.adapters.index.shelf import Candidate, Shelf
+from mcp_agentspawn.adapters.index.templates import Templates, in_memory
 from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, Blueprint, Finding, Page, Place, Query, RegistryEntry, Route
-
-MOST_SHELVES = 8
-"""So many sets of templates (those that one caller or another may use) are kept ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,38 +28,41 @@ class Found:
 
 
 class Index:
-    """What the callers of one policy can find. One query at a time, from any thread."""
+    """What the callers of one policy can find. One query at a time, from any thread.
 
-    def __init__(self, entries: Shelf) -> None:
+    Those that share `templates` are asked one at a time too, and do not close them.
+    """
+
+    def __init__(self, entries: Shelf, templates: Templates | None = None) -> None:
         self._entries = entries
         self._blueprints: Mapping[str, Blueprint] = {}
-        self._templates: dict[frozenset[str], Shelf] = {}
+        self._templates = templates or Templates()
+        self._own = () if templates else (self._templates,)
         self._lock = Lock()
         meanings()
 
     @classmethod
-    def open(cls, path: Path) -> "Index":
+    def open(cls, path: Path, templates: Templates | None = None) -> "Index":
         """What `build` wrote; the file may be unlinked then."""
         address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-        return cls(Shelf(sqlite3.connect(address, uri=True, check_same_thread=False)))
+        return cls(Shelf(sqlite3.connect(address, uri=True, check_same_thread=False)), templates)
 
     @classmethod
-    def of(cls, entries: Iterable[RegistryEntry]) -> "Index":
+    def of(cls, entries: Iterable[RegistryEntry], templates: Templates | None = None) -> "Index":
         """An index in memory."""
-        file = _in_memory()
+        file = in_memory()
         build.write_entries(file, entries)
-        return cls(Shelf(file))
+        return cls(Shelf(file), templates)
 
     @classmethod
-    def empty(cls) -> "Index":
+    def empty(cls, templates: Templates | None = None) -> "Index":
         """An index in memory without entries."""
-        return cls.of(())
+        return cls.of((), templates)
 
     def set_blueprints(self, blueprints: Iterable[Blueprint]) -> None:
         """From now on, these are the templates."""
         with self._lock:
             self._blueprints = {blueprint.name: blueprint for blueprint in blueprints}
-            self._forget_templates()
 
     def find(self, routes: Sequence[Route], query: Query) -> Page:
         """The findings behind `query.after`, at most `query.limit`."""
@@ -74,23 +75,12 @@ class Index:
     def close(self) -> None:
         """Nothing more is asked of it."""
         with self._lock:
-            self._forget_templates()
-            self._entries.close()
-
-    def _forget_templates(self) -> None:
-        while self._templates:
-            self._templates.popitem()[1].close()
+            for one in (self._entries, *self._own):
+                one.close()
 
     def _usable(self, query: Query) -> Shelf:
-        """The templates that the caller may use: others change neither a rank nor a score."""
-        names = query.templates.intersection(self._blueprints)
-        if names not in self._templates:
-            if len(self._templates) >= MOST_SHELVES:
-                self._templates.pop(next(iter(self._templates))).close()
-            file = _in_memory()
-            build.write_blueprints(file, (self._blueprints[name] for name in names))
-            self._templates[names] = Shelf(file)
-        return self._templates[names]
+        """The templates that the caller may use."""
+        return self._templates.shelf(self._blueprints[name] for name in query.templates & self._blueprints.keys())
 
     def _shelves(self, query: Query) -> Sequence[Shelf]:
         return (self._usable(query), self._entries)
@@ -129,10 +119,6 @@ class Index:
         if found.shelf is self._entries:
             return Finding(found.place, found.why(), entry=records.read(record))
         return Finding(found.place, found.why(), blueprint=self._blueprints[record])
-
-
-def _in_memory() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
 def _placed(ranking: Ranking, candidate: Candidate, shelf: Shelf, phrase: str = "") -> Found:

@@ -6,7 +6,8 @@ from threading import Thread
 import pytest
 
 from mcp_agentspawn.adapters.index.build import build
-from mcp_agentspawn.adapters.index.index import MOST_SHELVES, Index
+from mcp_agentspawn.adapters.index.index import Index
+from mcp_agentspawn.adapters.index.templates import MOST_SHELVES
 from mcp_agentspawn.core.registry import Blueprint, Place, Query, RegistryEntry, Scope, View
 from tests.adapters.index.finding import ask, entry, index, name, names
 
