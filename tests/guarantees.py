@@ -567,7 +567,7 @@ ATTACKS = [
         + of(
             ARCHITECTURE,
             "test_nothing_goes_through_a_shell",
-            "test_only_the_local_control_plane_starts_processes",
+            "test_only_the_local_control_plane_and_two_others_start_processes",
         ),
     ),
     Guarantee(

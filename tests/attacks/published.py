@@ -40,7 +40,7 @@ BLOCKED: Mapping[str, tuple[Published, set[str]]] = {
     ),
     "a prompt that hides": (
         Published("hiding", instructions="Zero\u200bwidth"),
-        {"parameters.hidden_characters", "content.hidden"},
+        {"parameters.hidden_characters"},
     ),
     "a prompt that is too long": (
         Published("longwinded", instructions="Condense it. " * 200),

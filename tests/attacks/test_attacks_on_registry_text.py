@@ -188,7 +188,8 @@ REFUSED = {
 
 async def test_whoever_gives_orders_is_flagged_and_comes_last(reader: Orchestrator) -> None:
     names = [entry.name for entry in [*LOUD, *LOUD_IMAGES] if entry.name.rpartition("-")[2] not in NOT_SHOWN]
-    suspects = {*names, LOUD_NAME.name, UNKNOWN_SERVER.name, BAD_IMAGE.name, CRYPTIC.name}
+    others = [LOUD_NAME, UNKNOWN_SERVER, BAD_IMAGE, CRYPTIC, BOSSY, TALKATIVE]
+    suspects = {*names, *(entry.name for entry in others)}
     for query in ("", "condense documents", "summarizer reviewer"):
         found = await hits(reader, query, source="main")
         named = [one["handle"].partition("@")[0].rpartition("/")[2] for one in found]
