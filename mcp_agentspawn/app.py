@@ -103,7 +103,7 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
             (*settings.allowed_origins, *own_origins(listener)),
             name,
         )
-        await stack.enter_async_context(running(_loops(services, rules, metrics, registries)))
+        await stack.enter_async_context(running(_loops(world, services, rules, metrics, registries)))
         stack.callback(registries.stop)
         process = await stack.enter_async_context(served(application(edge), health, listener, settings.drain_seconds))
         gc.collect()
@@ -147,16 +147,23 @@ def _audit(audit: AuditLog) -> Part:
     return written
 
 
-def _loops(services: Services, rules: Watched[Rules], metrics: Metrics, registries: LiveRegistries) -> Sequence[Loop]:
+def _loops(
+    world: World, services: Services, rules: Watched[Rules], metrics: Metrics, registries: LiveRegistries
+) -> Sequence[Loop]:
     generations = count(1)
-    metrics.rules_loaded(next(generations))
-    registries.show(rules.current().views())
+
+    def follow() -> None:
+        metrics.rules_loaded(next(generations))
+        registries.show(rules.current().views())
+        if isinstance(world, MemoryWorld):
+            world.furnish(rules.current().templates)
+
+    follow()
 
     async def reload() -> None:
         news = await asyncio.to_thread(rules.refresh)
         if news == "reloaded":
-            metrics.rules_loaded(next(generations))
-            registries.show(rules.current().views())
+            follow()
             log.info("the rules were loaded again")
         elif news == "kept":
             metrics.rules_rejected()
@@ -209,8 +216,6 @@ async def serving_memory(settings: Settings) -> AsyncIterator[MemoryServing]:
         roots = settings.roots or (MEMORY_ROOT,)
         audit_file = settings.audit_file or Path(folder) / "audit.jsonl"
         world = MemoryWorld(roots)
-        rules = load_rules(settings.templates, settings.policies)
-        world.furnish(rules.templates)
         token_file = private_file(Path(folder) / "token", world.tokens.issue(roots[0].namespace, roots[0].account))
         kubelet = Loop("agents", AGENT_START_SECONDS, _ready(world))
         async with (

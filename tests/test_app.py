@@ -218,6 +218,25 @@ async def test_an_entry_of_a_registry_is_found_and_proposed(tmp_path: Path) -> N
     assert proposed["manifest"]["metadata"]["annotations"]["agentspawn.dev/registry-entry"] == hit["handle"]
 
 
+async def test_in_memory_a_new_template_can_be_used_as_soon_as_it_is_read(tmp_path: Path) -> None:
+    templates, policies = tmp_path / "templates", tmp_path / "policies"
+    templates.mkdir()
+    policies.mkdir()
+    (policies / "policy.yaml").write_text(
+        "callers: {namespaces: [agents]}\ntemplate: {allow: [researcher, newcomer]}\n"
+    )
+    text = (REPOSITORY / "templates" / "researcher.yaml").read_text()
+    (templates / "researcher.yaml").write_text(text)
+    folders = {"policies": policies, "templates": templates}
+    async with app.serving_memory(settings(**folders)) as serving, connected(serving, "legacy") as session:
+        await until_offered(session, ["researcher"])
+        (templates / "newcomer.yaml").write_text(text)
+        await until_offered(session, ["newcomer", "researcher"])
+        proposed = await call(session, "propose_subagent", **PROPOSE | {"template": "newcomer"})
+
+    assert proposed["outcome"] == "allowed"
+
+
 async def test_new_rules_show_other_entries(tmp_path: Path) -> None:
     policies = tmp_path / "policies"
     policies.mkdir()
@@ -277,3 +296,14 @@ async def test_an_audit_that_can_not_be_written_makes_the_server_unready_until_i
 
     assert codes(refused) == ["server.unavailable"]
     assert allowed["outcome"] == "allowed"
+
+
+def test_rules_that_do_not_fit_are_loaded_and_said_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text(
+        "callers: {namespaces: [agents]}\nregistry:\n  see:\n    - {registry: mian, namespaces: [default]}\n"
+    )
+    with structlog.testing.capture_logs() as logs:
+        app.load_rules(REPOSITORY / "templates", tmp_path, ["main"])
+
+    said = [entry["at"] for entry in logs if entry["event"] == "a rule does not fit"]
+    assert [at for at in said if "default.yaml:4: registry.see[0].registry: " in at and "main" in at]

@@ -206,13 +206,30 @@ async def _heard(
     if isinstance(rendered, Rendered):
         questions |= policy.once_rendered(rendered, facts, step, reserved=held)
     findings = (await decide(questions, everyone=True)).findings
-    found = {finding.guard: _answered(finding) for finding in findings}
+    found = {finding.guard: _answered(_detailed(finding, policy, asked)) for finding in findings}
     why = rendered if isinstance(rendered, str) else HELD
     here = policy.guards(step)
     return tuple(
         found.get(one.guard) or (one if one.guard in here else Unasked(one.guard, CREATE_ANSWERS))
         for one in _unasked(policy, why)
     )
+
+
+def _detailed(finding: Finding, policy: Policy, asked: Asked) -> Finding:
+    """A refused template, with what is missing: callers get one code whatever it is, operators have to know."""
+    if finding.guard != "template" or finding.error or not isinstance(finding.verdict, Deny):
+        return finding
+    return replace(finding, detail=_missing(policy, asked))
+
+
+def _missing(policy: Policy, asked: Asked) -> str:
+    name, root = asked.request.template, asked.caller.root
+    if asked.template is None:
+        return "there is no template of that name"
+    if name not in policy.template.allow:
+        return "the policy does not list it"
+    granting = f"agentspawn manifests --root {root.name} --namespace {root.home} --template {name}"
+    return f"RBAC does not grant verb use on it; {granting}, with all other templates named likewise, prints what does"
 
 
 def _answered(finding: Finding) -> Finding | Unanswered:

@@ -12,6 +12,7 @@ from mcp_agentspawn.core.digest import canonical
 from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, Upstream
 from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.core.switches import Freeze
+from mcp_agentspawn.core.verdict import Finding
 from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.explain import (
@@ -119,6 +120,36 @@ async def test_without_a_template_nobody_is_asked_about_a_manifest() -> None:
     assert set(unasked(explained).values()) == {NO_TEMPLATE}
     assert {"manifest", "quota", "access"} <= set(unasked(explained))
     assert explained.manifest is None
+
+
+@pytest.mark.parametrize(
+    ("name", "listed", "missing"),
+    [
+        ("unknown", ["unknown"], "no template of that name"),
+        ("researcher", [], "policy does not list"),
+        (
+            "researcher",
+            ["researcher"],
+            "manifests --root agents/orchestrator --namespace subagents --template researcher",
+        ),
+    ],
+)
+async def test_operators_learn_which_half_of_the_right_to_a_template_is_missing(
+    name: str, listed: list[str], missing: str
+) -> None:
+    setup = bench(template={"allow": listed})
+    setup.world.access.granted.clear()
+    explained = await explain_request(setup.services, CALLER, ask(template=name))
+
+    assert codes(explained)[0] == "template.not_allowed"
+    (said,) = (one.detail for one in explained.heard if isinstance(one, Finding) and one.guard == "template")
+    assert missing in said
+
+
+async def test_a_template_that_is_allowed_has_no_detail() -> None:
+    explained = await explain_request(bench().services, CALLER, ask())
+
+    assert {one.detail for one in explained.heard if isinstance(one, Finding)} == {""}
 
 
 @pytest.mark.parametrize("topic", ["<<<DATA", "\udc80\udc80\udc80"])
