@@ -25,7 +25,7 @@ def document(survey: Survey, judged: Sequence[Worth], policies: Folder[Policy]) 
         "detail": failure.detail if failure else "",
         "seconds": round(survey.seconds, 3),
         "dialect": reading.dialect if reading else "",
-        "entries": len(reading.entries) if reading else 0,
+        "entries": reading.names if reading else 0,
         "problems": dict(reading.problems) if reading else {},
         "policies": [_worth(one, policies) for one in judged],
     }

@@ -83,8 +83,7 @@ async def worth(rules: Rules, name: str, entries: Collection[RegistryEntry]) -> 
     """What these entries are worth under a policy, where all that the templates name is there."""
     policy = rules.policies[name]
     looking = await _looking(rules, policy)
-    seen = [entry for entry in entries if policy.registry.sees(entry)]
-    hits = [await hit_of(looking, Finding(NOWHERE, (), entry=weighed(entry))) for entry in seen]
+    hits = [await hit_of(looking, Finding(NOWHERE, (), entry=weighed(entry))) for entry in _seen(policy, entries)]
     return Worth(
         name,
         found=len(hits),
@@ -92,6 +91,14 @@ async def worth(rules: Rules, name: str, entries: Collection[RegistryEntry]) -> 
         blocked=_by((reason.code, hit) for hit in hits for reason in hit.blocked_by),
         flagged=_by((flag, hit) for hit in hits for flag in hit.flags),
     )
+
+
+def _seen(policy: Policy, entries: Iterable[RegistryEntry]) -> Collection[RegistryEntry]:
+    """Of each entry the first tag that callers see."""
+    seen: dict[tuple[str, str], RegistryEntry] = {}
+    for entry in filter(policy.registry.sees, entries):
+        seen.setdefault((entry.namespace, entry.name), entry)
+    return seen.values()
 
 
 def _by(pairs: Iterable[tuple[str, Hit]]) -> Mapping[str, Sequence[str]]:

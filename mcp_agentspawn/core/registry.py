@@ -11,6 +11,8 @@ from mcp_agentspawn.core.names import LABEL
 TEMPLATE_SOURCE = "template"
 """The source of hits that are templates; no registry can have this name."""
 EVERY_NAMESPACE = "*"
+LATEST = "latest"
+"""The tag that a spawn takes where there is one."""
 UNREADABLE_ENTRY = "registry.unreadable_entry"
 """The problem of a registry that is one of a single entry, and of nobody who may not see it."""
 
@@ -84,8 +86,6 @@ class RegistryEntry:
     instructions: str = ""
     missing_prompt: bool = False
     running: str = ""
-    other_tags: tuple[str, ...] = ()
-    updated_at: str = ""
     suspected_by: tuple[str, ...] = ()
 
     @property
@@ -135,7 +135,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that the callers of one policy can find. What is outside of it changes neither a rank nor a score."""
+    """All that the callers of one policy can find. What is outside of it changes neither a rank nor a score.
+
+    Of an entry with several tags the one that a spawn would take is found: among those that can be found, `latest`,
+    or else the one that was written last.
+    """
 
     scopes: frozenset[Scope] = frozenset()
     blueprints: tuple[Blueprint, ...] = ()

@@ -1,9 +1,10 @@
 """Two worlds of registries that their contract is played on, and what a test may move on them from outside."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from mcp_agentspawn.adapters.memory import MemoryRegistries
@@ -11,7 +12,7 @@ from mcp_agentspawn.adapters.registry.endpoint import Endpoint
 from mcp_agentspawn.adapters.registry.live import LiveRegistries
 from mcp_agentspawn.adapters.registry.weighing import weighed
 from mcp_agentspawn.core.digest import digest_of
-from mcp_agentspawn.core.registry import Form, Registries, RegistryEntry, View
+from mcp_agentspawn.core.registry import LATEST, Form, Registries, RegistryEntry, View
 from mcp_agentspawn.localplane.registry import Published, Standin, registry_standin
 from mcp_agentspawn.localplane.registry.faults import Failing
 from tests.builders import FixedClock
@@ -27,11 +28,11 @@ class RegistriesStage(ABC):
     registries: Registries
 
     @abstractmethod
-    def publish(self, registry: str, name: str, **said: Any) -> None:
-        """Offer an agent, or another one by the same name; what can be said is as in `RegistryEntry`."""
+    def publish(self, registry: str, name: str, tag: str = LATEST, **said: Any) -> None:
+        """Offer an agent, or another one by the same name and tag; what can be said is as in `RegistryEntry`."""
 
     @abstractmethod
-    def withdraw(self, registry: str, name: str) -> None:
+    def withdraw(self, registry: str, name: str, tag: str = LATEST) -> None:
         """Offer it no more."""
 
     @abstractmethod
@@ -48,15 +49,16 @@ class MemoryRegistriesStage(RegistriesStage):
 
     registries: MemoryRegistries
 
-    def publish(self, registry: str, name: str, **said: Any) -> None:
-        self.withdraw(registry, name)
+    def publish(self, registry: str, name: str, tag: str = LATEST, **said: Any) -> None:
+        self.withdraw(registry, name, tag)
         content = {"name": name, **{key: str(value) for key, value in said.items()}}
-        entry = RegistryEntry(registry, said.pop("namespace", "default"), name, "latest", digest_of(content))
+        entry = RegistryEntry(registry, said.pop("namespace", "default"), name, tag, digest_of(content))
         form: Form = "declarative" if said.get("instructions") else "other"
         self.registries.entries.append(weighed(replace(entry, form=form, **said)))
 
-    def withdraw(self, registry: str, name: str) -> None:
-        kept = [entry for entry in self.registries.entries if (entry.registry, entry.name) != (registry, name)]
+    def withdraw(self, registry: str, name: str, tag: str = LATEST) -> None:
+        gone = (registry, name, tag)
+        kept = [entry for entry in self.registries.entries if (entry.registry, entry.name, entry.tag) != gone]
         self.registries.entries = kept
 
     def leave(self, registry: str) -> None:
@@ -73,12 +75,14 @@ class LiveRegistriesStage(RegistriesStage):
     registries: LiveRegistries
     standins: Mapping[str, Standin]
     clock: FixedClock
+    published: Iterator[int] = field(default_factory=count)
 
-    def publish(self, registry: str, name: str, **said: Any) -> None:
-        self.standins[registry].content.publish(Published(name, **said))
+    def publish(self, registry: str, name: str, tag: str = LATEST, **said: Any) -> None:
+        moment = f"2026-11-21T12:00:00.{next(self.published):06}Z"
+        self.standins[registry].content.publish(Published(name, tag=tag, updated_at=moment, **said))
 
-    def withdraw(self, registry: str, name: str) -> None:
-        self.standins[registry].content.withdraw(name)
+    def withdraw(self, registry: str, name: str, tag: str = LATEST) -> None:
+        self.standins[registry].content.withdraw(name, tag=tag)
 
     def leave(self, registry: str) -> None:
         self.standins[registry].inject(Failing(path=EVERY_PATH))

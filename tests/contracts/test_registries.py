@@ -35,6 +35,11 @@ def named(page: Page) -> list[str]:
     return [finding.entry.name for finding in page.findings if finding.entry is not None]
 
 
+def tags(page: Page) -> list[str]:
+    """The tags of its entries."""
+    return [finding.entry.tag for finding in page.findings if finding.entry is not None]
+
+
 async def handle_of(stage: RegistriesStage, name: str) -> Handle:
     page = await stage.registries.find(VIEW, query(name))
     return next(one.entry.handle for one in page.findings if one.entry is not None and one.entry.name == name)
@@ -153,6 +158,33 @@ async def test_each_view_holds_its_scopes_alone(stage: RegistriesStage, scope: S
     await stage.settled(view)
 
     assert named(await stage.registries.find(view, query(""))) == seen
+
+
+async def test_what_a_caller_may_not_see_hides_no_tag_that_it_may_see(stage: RegistriesStage) -> None:
+    tiers = {
+        tier: View(frozenset({Scope("acme", EVERYTHING, frozenset({("tier", tier)}))})) for tier in ("good", "new")
+    }
+    stage.publish("acme", "logreader", "v1", labels={"tier": "good"})
+    stage.publish("acme", "logreader", "latest", labels={"tier": "new"})
+    await stage.settled(VIEW, *tiers.values())
+
+    assert tags(await stage.registries.find(tiers["good"], query(""))) == ["v1"]
+    assert tags(await stage.registries.find(tiers["new"], query("logreader"))) == ["latest"]
+    assert tags(await stage.registries.find(VIEW, query("logreader"))) == ["latest"]
+
+
+async def test_of_several_tags_the_latest_is_found_or_else_the_newest(stage: RegistriesStage) -> None:
+    for tag in ("v2", "latest", "v3", "v1"):
+        stage.publish("acme", "logreader", tag)
+    stage.publish("lab", "logreader", "v0")
+    await stage.settled(VIEW)
+    with_latest = tags(await stage.registries.find(VIEW, query("logreader")))
+
+    stage.withdraw("acme", "logreader", "latest")
+    await stage.settled(VIEW)
+    without = tags(await stage.registries.find(VIEW, query("", source="acme")))
+
+    assert (sorted(with_latest), without) == (["latest", "v0"], ["v1"])
 
 
 async def test_a_suspected_entry_comes_last(stage: RegistriesStage) -> None:

@@ -45,7 +45,10 @@ def build(path: Path, view: View, entries: Iterable[RegistryEntry]) -> None:
 
 
 def write_entries(file: sqlite3.Connection, entries: Iterable[RegistryEntry]) -> None:
-    """Write entries to an empty database, in their order: sorted on disk, so that few are in memory."""
+    """Write entries to an empty database, in their order: sorted on disk, so that few are in memory.
+
+    Of several tags of one entry only the first is written.
+    """
     _begin(file)
     file.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?, ?)", map(_kept, entries))
     file.execute(SORT)
@@ -72,7 +75,7 @@ def _begin(file: sqlite3.Connection) -> None:
 
 
 def _kept(entry: RegistryEntry) -> tuple[str, bool, float, str]:
-    return fields.entry_key(entry), bool(entry.suspected_by), fields.breadth(entry), records.written(entry)
+    return fields.entry_key(entry), bool(entry.suspected_by), fields.breadth(entry), records.written(entry).decode()
 
 
 def _entry_rows(file: sqlite3.Connection) -> Iterator[tuple[int | str, ...]]:

@@ -37,8 +37,8 @@ FACET = "#"
 
 
 def entry_key(entry: RegistryEntry) -> str:
-    """What sorts an entry: its name, then all that tells it from others of this name."""
-    return f"{entry.name.casefold()} {entry.registry}/{entry.namespace}/{entry.name}@{entry.tag}"
+    """What sorts an entry, whatever its tag: its name, then all that tells it from others of this name."""
+    return f"{entry.name.casefold()} {entry.registry}/{entry.namespace}/{entry.name}"
 
 
 def blueprint_key(blueprint: Blueprint) -> str:

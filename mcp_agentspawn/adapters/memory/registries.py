@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from mcp_agentspawn.adapters.index.index import Index
 from mcp_agentspawn.core.errors import Unavailable
-from mcp_agentspawn.core.registry import Handle, Page, Query, RegistryEntry, Standing, View
+from mcp_agentspawn.core.registry import LATEST, Handle, Page, Query, RegistryEntry, Standing, View
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -13,7 +13,8 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 class MemoryRegistries:
     """All that `entries` holds is known; a registry in `away` is not reached, and its entries are found all the same.
 
-    A registry is there from its first entry on, and stays when it has none any more.
+    What stands behind was written later. A registry is there from its first entry on, and stays when it has none any
+    more.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,8 @@ class MemoryRegistries:
     async def find(self, view: View, query: Query) -> Page:
         """See `core.registry.Registries.find`."""
         self._notice()
-        index = Index.of(entry for entry in self.entries if view.holds(entry))
+        best_last = sorted(self.entries, key=lambda entry: entry.tag == LATEST)
+        index = Index.of(filter(view.holds, reversed(best_last)))
         index.set_blueprints(view.blueprints)
         try:
             return index.find(view.routes, query)

@@ -6,14 +6,12 @@ from typing import Any, NamedTuple
 
 from mcp_agentspawn.adapters.registry.items import (
     DEFAULT_NAMESPACE,
-    LATEST,
     NAME_FORM,
     NAMESPACE_FORM,
     TAG_FORM,
     Version,
     hash_of,
     tool_servers_of,
-    version,
 )
 from mcp_agentspawn.adapters.registry.texts import (
     MOST_PROTOCOL_CHARACTERS,
@@ -32,7 +30,7 @@ from mcp_agentspawn.adapters.registry.texts import (
     text,
     title_of,
 )
-from mcp_agentspawn.core.registry import Form, RegistryEntry
+from mcp_agentspawn.core.registry import LATEST, Form, RegistryEntry
 
 
 class Reference(NamedTuple):
@@ -103,7 +101,7 @@ def version_of(registry: str, item: Any, companions: Companions) -> Version | No
         **_content(spec, prompt, missing=wanted is not None and prompt is None),
         **_uses(spec, name.namespace, companions),
     )
-    return version(entry, moment_of(metadata.get("updatedAt")), latest=name.tag == LATEST)
+    return Version(entry, moment_of(metadata.get("updatedAt")), latest=name.tag == LATEST)
 
 
 def _content(spec: Mapping[str, Any], prompt: Any, *, missing: bool) -> dict[str, Any]:

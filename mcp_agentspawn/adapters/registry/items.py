@@ -2,24 +2,22 @@
 
 import re
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from mcp_agentspawn.adapters.index import records
 from mcp_agentspawn.adapters.registry.strict_json import is_deeper
-from mcp_agentspawn.adapters.registry.texts import LONG_AGO, Unreadable, fitting
+from mcp_agentspawn.adapters.registry.texts import Unreadable, fitting
 from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.registry import NAME, NAMESPACE, TAG, RegistryEntry
 
 Dialect = Literal["v0.4", "v0.3", "inventory"]
 
 DEFAULT_NAMESPACE = "default"
-LATEST = "latest"
 MOST_DEPTH = 32
 MOST_TOOL_SERVERS = 64
-MOST_OTHER_TAGS = 20
 NAMESPACE_FORM = re.compile(rf"{NAMESPACE}\Z")
 NAME_FORM = re.compile(rf"{NAME}\Z")
 TAG_FORM = re.compile(rf"{TAG}\Z")
@@ -37,12 +35,6 @@ class Version:
     def order(self) -> tuple[bool, datetime, str]:
         """What to sort by: the one that a spawn would take is the greatest."""
         return (self.latest, self.moment, self.entry.tag)
-
-
-def version(entry: RegistryEntry, moment: datetime, *, latest: bool) -> Version:
-    """A version with its moment written down, if there is one."""
-    written = "" if moment == LONG_AGO else moment.isoformat().replace("+00:00", "Z")
-    return Version(replace(entry, updated_at=written), moment, latest)
 
 
 def hash_of(content: Any) -> str:
@@ -73,40 +65,40 @@ class Packed:
     @classmethod
     def of(cls, found: Version) -> "Packed":
         """The version, packed."""
-        written = records.written(found.entry).encode("utf-8", "surrogatepass")
-        return cls(found.order, zlib.compress(written, zlib.Z_BEST_SPEED))
+        return cls(found.order, zlib.compress(records.written(found.entry), zlib.Z_BEST_SPEED))
 
     def entry(self) -> RegistryEntry:
         """What was packed."""
-        return records.read(zlib.decompress(self.content).decode("utf-8", "surrogatepass"))
+        return records.read(zlib.decompress(self.content))
 
 
 class Entries(Collection[RegistryEntry]):
-    """Each entry once, by namespace and name: in the version that a spawn would take, with its other tags.
+    """Every version of each entry, by namespace and name; of one entry the version first that a spawn would take.
 
     A registry has thousands, and each is looked at alone: what is not looked at is packed.
     """
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], dict[str, Packed]] = {}
+        self._found: dict[tuple[str, str, str], Packed] = {}
+
+    @property
+    def names(self) -> int:
+        """How many entries there are, each with all of its versions."""
+        return len({(namespace, name) for namespace, name, _ in self._found})
 
     def add(self, found: Version) -> None:
         """One that was seen twice, since the listing changed as it was read, is taken as it was last."""
-        tags = self._found.setdefault((found.entry.namespace, found.entry.name), {})
-        before = tags.get(found.entry.tag)
+        place = (found.entry.namespace, found.entry.name, found.entry.tag)
+        before = self._found.get(place)
         if before is None or before.order[1] <= found.moment:
-            tags[found.entry.tag] = Packed.of(found)
+            self._found[place] = Packed.of(found)
 
     def __len__(self) -> int:
         return len(self._found)
 
     def __iter__(self) -> Iterator[RegistryEntry]:
-        return map(_collapsed, (tags for _, tags in sorted(self._found.items(), key=lambda found: found[0])))
+        best_first = sorted(self._found.items(), key=lambda found: found[1].order, reverse=True)
+        return (packed.entry() for _, packed in sorted(best_first, key=lambda found: found[0][:2]))
 
     def __contains__(self, entry: object) -> bool:
         return any(entry == one for one in self)
-
-
-def _collapsed(tags: Mapping[str, Packed]) -> RegistryEntry:
-    newest = sorted(tags, key=lambda tag: tags[tag].order, reverse=True)
-    return replace(tags[newest[0]].entry(), other_tags=tuple(newest[1 : 1 + MOST_OTHER_TAGS]))

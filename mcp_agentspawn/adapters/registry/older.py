@@ -6,13 +6,11 @@ from typing import Any
 
 from mcp_agentspawn.adapters.registry.items import (
     DEFAULT_NAMESPACE,
-    LATEST,
     NAME_FORM,
     TAG_FORM,
     Version,
     hash_of,
     tool_servers_of,
-    version,
 )
 from mcp_agentspawn.adapters.registry.texts import (
     Unreadable,
@@ -29,7 +27,7 @@ from mcp_agentspawn.adapters.registry.texts import (
     title_of,
 )
 from mcp_agentspawn.core.names import LABEL, SUBDOMAIN
-from mcp_agentspawn.core.registry import RegistryEntry
+from mcp_agentspawn.core.registry import LATEST, RegistryEntry
 
 OFFICIAL = "io.modelcontextprotocol.registry/official"
 KAGENT_FIELDS = frozenset({"agentType", "systemMessage", "modelConfigRef", "tools"})
@@ -69,7 +67,7 @@ def version_of(registry: str, item: Any, *, inventory: bool) -> Version | None:
         **(_of_kagent(agent, meta) if inventory else _of_image(agent)),
     )
     latest = official.get("isLatest") is True or tag == LATEST
-    return version(entry, moment_of(official.get("updatedAt")), latest=latest)
+    return Version(entry, moment_of(official.get("updatedAt")), latest=latest)
 
 
 def _skill(value: Any) -> str:

@@ -35,7 +35,7 @@ async def _reading(endpoint: Endpoint) -> Reading:
 def _kept(job: ReadJob, reading: Reading) -> ReadReport:
     known = known_suspicions(job.folder / job.before if job.before else None)
     snapshot = write_snapshot(job.folder, job.endpoint.name, _all_weighed(reading.entries, known))
-    return ReadReport(snapshot.name, reading.dialect, len(reading.entries), dict(reading.problems))
+    return ReadReport(snapshot.name, reading.dialect, reading.names, dict(reading.problems))
 
 
 def _all_weighed(entries: Iterable[RegistryEntry], known: Mapping[bytes, tuple[str, ...]]) -> Iterator[RegistryEntry]:

@@ -21,12 +21,14 @@ INCOMPLETE = "registry.incomplete"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All entries of a registry, by namespace and name, and what could not be read of it: counts by code.
+    """All entries of a registry with all their tags, and what could not be read of it: counts by code.
 
-    Not `complete` when the registry has more than it shows.
+    `entries` are by namespace and name; of one name, the tag that a spawn would take is the first. There are so many
+    `names`. Not `complete` when the registry has more than it shows.
     """
 
     entries: Collection[RegistryEntry]
+    names: int
     dialect: Dialect
     problems: Mapping[str, int]
     complete: bool
@@ -45,7 +47,7 @@ async def read_all(client: Client) -> Reading:
     complete = not (dialect == "inventory" and listing.pages == 1 and gathering.count == PAGE)
     if not complete:
         problems[INCOMPLETE] += 1
-    return Reading(gathering.entries, dialect, dict(problems), complete)
+    return Reading(gathering.entries, gathering.entries.names, dialect, dict(problems), complete)
 
 
 class _Gathering:
@@ -79,7 +81,7 @@ class _Gathering:
 async def read_one(client: Client, dialect: Dialect, handle: Handle, registry: str) -> RegistryEntry | None:
     """The entry of this name and tag as it is now, whatever its hash; `None` when it is gone.
 
-    What helps to find it (skills, other tags) is not read again. Raises `ReadingFailed`.
+    What helps to find it (skills) is not read again. Raises `ReadingFailed`.
     """
     item = await _got(client, *_place(dialect, handle))
     if item is None:

@@ -128,8 +128,6 @@ def test_an_entry_comes_back_as_it_was() -> None:
         instructions="Read.\nWrite.",
         missing_prompt=True,
         running="ns/agent",
-        other_tags=("v1",),
-        updated_at="2026-01-01T00:00:00Z",
         suspected_by=("y",),
     )
 

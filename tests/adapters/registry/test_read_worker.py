@@ -20,7 +20,7 @@ def read(monkeypatch: pytest.MonkeyPatch, folder: Path, *entries: RegistryEntry,
     """What the worker makes of a reading of these entries."""
 
     async def reading(_: Endpoint) -> Reading:
-        return Reading(entries, "v0.4", {}, complete=True)
+        return Reading(entries, len(entries), "v0.4", {}, complete=True)
 
     monkeypatch.setattr(read_worker, "_reading", reading)
     return ReadReport.read(read_worker.read(ReadJob(folder, PLACE, before).document()))

@@ -20,11 +20,14 @@ def test_what_was_added_is_given_back_as_it_was() -> None:
     assert replace(odd, title="") not in entries
 
 
-def test_an_entry_is_there_once_in_the_version_that_a_spawn_would_take() -> None:
-    entries, first, second = Entries(), registry_entry(tag="v1"), registry_entry(tag="v2")
+def test_of_one_name_the_version_that_a_spawn_would_take_is_the_first() -> None:
+    entries, others = Entries(), registry_entry(name="another")
+    first, second, third = (registry_entry(tag=tag) for tag in ("v1", "v2", "v0"))
     entries.add(Version(first, MORNING, latest=False))
     entries.add(Version(second, NOON, latest=False))
     entries.add(Version(replace(second, title="older"), MORNING, latest=False))
+    entries.add(Version(third, MORNING, latest=True))
+    entries.add(Version(others, NOON, latest=False))
 
-    assert list(entries) == [replace(second, other_tags=("v1",))]
-    assert len(entries) == 1
+    assert list(entries) == [others, third, second, first]
+    assert (len(entries), entries.names) == (4, 2)

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from mcp_agentspawn.adapters.registry import paging
 from mcp_agentspawn.adapters.registry.failures import ReadingFailed
-from mcp_agentspawn.adapters.registry.items import MOST_OTHER_TAGS, Dialect
+from mcp_agentspawn.adapters.registry.items import Dialect
 from mcp_agentspawn.core.registry import Handle
 from mcp_agentspawn.localplane.registry import (
     Artifact,
@@ -184,7 +184,7 @@ async def test_half_a_character_costs_its_entry(half: bytes) -> None:
     assert ([found.name for found in read.entries], read.problems) == (["a"], {"registry.unreadable_entry": 1})
 
 
-async def test_the_version_that_a_spawn_would_take_is_the_entry() -> None:
+async def test_the_version_that_a_spawn_would_take_is_the_first() -> None:
     tagged = [
         Published(name="with-latest", tag="latest", updated_at=MORNING),
         Published(name="with-latest", tag="v9", updated_at=NOON),
@@ -193,15 +193,33 @@ async def test_the_version_that_a_spawn_would_take_is_the_entry() -> None:
         Published(name="without", tag="v0", updated_at=MORNING),
         Published(name="at-once", tag="a", updated_at=NOON),
         Published(name="at-once", tag="b", updated_at=NOON),
-        *(Published(name="busy", tag=f"v{number}") for number in range(50)),
     ]
     async with registry_standin(Content(tagged)) as standin:
-        found = await entries(standin)
+        read = await reading(standin)
 
-    assert (found["with-latest"].tag, found["with-latest"].other_tags) == ("latest", ("v9",))
-    assert (found["without"].tag, found["without"].other_tags) == ("v2", ("v1", "v0"))
-    assert found["at-once"].tag == "b"
-    assert len(found["busy"].other_tags) == MOST_OTHER_TAGS
+    found: dict[str, list[str]] = {}
+    for one in read.entries:
+        found.setdefault(one.name, []).append(one.tag)
+    assert found == {"at-once": ["b", "a"], "with-latest": ["latest", "v9"], "without": ["v2", "v1", "v0"]}
+    assert read.names == 3
+
+
+async def test_a_later_date_alone_makes_no_other_entry() -> None:
+    """So that it is neither looked through nor indexed again."""
+    old, new = (Published(name="agent-0", tag=tag, updated_at=at) for tag, at in (("v1", MORNING), ("v2", NOON)))
+    async with registry_standin(Content([old, new])) as standin:
+        before = list((await reading(standin)).entries)
+        standin.content.publish(replace(new, updated_at="2026-11-22T12:00:00Z"))
+        after = list((await reading(standin)).entries)
+        standin.content.publish(replace(old, updated_at="2026-11-23T12:00:00Z"))
+        moved = list((await reading(standin)).entries)
+
+    assert before == after == [*reversed(moved)]
+
+
+async def test_all_tags_count_towards_the_most_that_is_read() -> None:
+    async with registry_standin(Content(Published(name="busy", tag=f"v{number}") for number in range(50))) as standin:
+        assert await failure(standin, most_entries=49) == "registry.too_large"
 
 
 async def test_an_entry_that_moved_between_pages_is_taken_once_as_it_was_last(standin: Standin) -> None:
@@ -214,7 +232,7 @@ async def test_an_entry_that_moved_between_pages_is_taken_once_as_it_was_last(st
     standin.inject(faults.Changing(change=move))
     read = await reading(standin)
 
-    assert len(read.entries) == len({(found.namespace, found.name) for found in read.entries})
+    assert len(read.entries) == len({(found.name, found.tag) for found in read.entries})
     assert len(read.entries) >= 450
 
 
@@ -258,7 +276,7 @@ async def test_what_only_helps_to_find_an_entry_may_be_away(path: str) -> None:
         read = await reading(standin)
 
     assert read.problems == {f"registry.{Path(path).name}_unread": 1}
-    assert len(read.entries) == len({published.name for published in load(SHIPPED).agents()})
+    assert read.names == len({published.name for published in load(SHIPPED).agents()})
 
 
 async def test_without_prompts_for_now_nothing_is_read() -> None:

@@ -21,8 +21,6 @@ FULL = RegistryEntry(
     instructions="You read \ud800 logs.\r\n\0",
     missing_prompt=True,
     running="ns/name",
-    other_tags=("v0",),
-    updated_at="2026-11-21T12:00:00Z",
     suspected_by=("secret", "unanswered"),
 )
 
