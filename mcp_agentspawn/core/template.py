@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -249,12 +249,26 @@ def _misplaced(agent: AgentText, properties: Mapping[str, Any]) -> Iterator[Init
     images = [name for name, schema in properties.items() if schema.get("from_registry") == "image"]
     if [agent.image] * bool(agent.image) != [f"${{{name}}}" for name in images]:
         yield _problem(("image",), "the placeholder of the one parameter with from_registry: image", None)
+    yield from _dropped(
+        agent, [name for name, schema in properties.items() if schema.get("from_registry") == "instructions"]
+    )
     for number, line in enumerate(agent.instructions.split("\n")):
         yield from _objections(("instructions",), line, properties, number)
     yield from _objections(("description",), agent.description, properties)
     for index, skill in enumerate(agent.skills):
         yield from _objections(("skills", index, "name"), skill.name, properties)
         yield from _objections(("skills", index, "description"), skill.description, properties)
+
+
+def _dropped(agent: AgentText, names: Sequence[str]) -> Iterator[InitErrorDetails]:
+    """What an entry says must arrive, and once: people approve an agent that bears the entry's name."""
+    if len(names) > 1:
+        yield _problem(("instructions",), "only one parameter can have from_registry: instructions", None)
+    for name in names:
+        if f"${{{name}}}" not in map(str.strip, agent.instructions.split("\n")):
+            yield _problem(
+                ("instructions",), f"${{{name}}} is filled by a registry entry and stands nowhere here", None
+            )
 
 
 def _objections(

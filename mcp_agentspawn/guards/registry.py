@@ -14,7 +14,7 @@ from mcp_agentspawn.core.strict import Strict
 from mcp_agentspawn.core.template import Name, Names, Template
 from mcp_agentspawn.core.verdict import Reason, Verdict
 
-REPOSITORY = rf"^({LABEL}(\.{LABEL})+(:[0-9]{{1,5}})?|{LABEL}:[0-9]{{1,5}})(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$"
+REPOSITORY = re.compile(rf"({LABEL}(\.{LABEL})+(:[0-9]{{1,5}})?|{LABEL}:[0-9]{{1,5}})(/[a-z0-9]+([._-]+[a-z0-9]+)*)+\Z")
 """A host, known by its dot or port, and a path: short names mean another registry on every node."""
 PINNED = re.compile(r"(?P<repository>[^@]+)@sha256:[0-9a-f]{64}\Z")
 UNKNOWN = Reason(
@@ -29,10 +29,25 @@ def _a_tool(name: str) -> str:
     return name
 
 
+def _a_repository(name: str) -> str:
+    if not REPOSITORY.match(name):
+        raise ValueError(
+            "one repository, whole: a host with a dot or a port, and a path; no tag, digest or wildcard, "
+            "as in registry.example/acme/reviewer"
+        )
+    return name
+
+
 RegistryName = Annotated[str, StringConstraints(pattern=rf"^{LABEL}$")]
 NamespaceName = Annotated[str, StringConstraints(pattern=rf"^({NAMESPACE}|\{EVERY_NAMESPACE})$")]
 ToolName = Annotated[str, StringConstraints(max_length=512), AfterValidator(_a_tool)]
-Repository = Annotated[str, StringConstraints(pattern=REPOSITORY, max_length=255)]
+Repository = Annotated[str, StringConstraints(max_length=255), AfterValidator(_a_repository)]
+
+
+def no_template(who: str, entry: RegistryEntry) -> Reason:
+    """Nothing takes this entry, in a sentence that begins like this."""
+    what = "image" if entry.form == "image" else "instructions"
+    return Reason("registry.no_template", f"{who} take the {what} of that entry.", "template")
 
 
 class ScopeRule(Strict):
@@ -116,9 +131,9 @@ class RegistryGuard(RequestGuard):
             yield UNKNOWN
         else:
             yield from self.objections(entry)
-            if template is not None and template not in self.takers(entry, {template.name: template}):
-                message = "The policy does not let this template take that entry; the hit names one that does."
-                yield Reason("registry.no_template", message, "template")
+            if template is not None and entry.form != "other" and not self.takers(entry, {template.name: template}):
+                fits = template.takes == entry.form
+                yield no_template("The policy does not let this template" if fits else "This template does not", entry)
 
     def _image(self, entry: RegistryEntry) -> Iterator[Reason]:
         pinned = PINNED.match(entry.image)

@@ -1,7 +1,7 @@
 """Do templates and policies fit together? What each file alone can not tell."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Literal
@@ -26,12 +26,27 @@ class Misfit:
     message: str
 
 
-def misfits(templates: Mapping[str, Template], policies: Mapping[str, Policy]) -> list[Misfit]:
-    """Everything that does not fit; nothing of it makes anything unsafe, but something will always be refused."""
+def misfits(
+    templates: Mapping[str, Template], policies: Mapping[str, Policy], registries: Collection[str] | None = None
+) -> list[Misfit]:
+    """Everything that does not fit; nothing of it makes anything unsafe, but something will always be refused.
+
+    `registries`: the names of those that there are; `None` when that is not known.
+    """
     found = [misfit for name, template in templates.items() for misfit in _of_template(name, template, policies)]
     found += [misfit for name, policy in policies.items() for misfit in _of_policy(name, policy, templates)]
     found += [misfit for name, policy in policies.items() for misfit in _of_registry(name, policy, templates)]
+    if registries is not None:
+        found += [misfit for name, policy in policies.items() for misfit in _unknown(name, policy, registries)]
     return [*found, *overlaps(policies)]
+
+
+def _unknown(name: str, policy: Policy, registries: Collection[str]) -> Iterator[Misfit]:
+    for index, rule in enumerate(policy.registry.see):
+        if rule.registry not in registries:
+            there = f"there are: {', '.join(sorted(registries))}" if registries else "there is none"
+            path = ("registry", "see", index, "registry")
+            yield Misfit("policy", name, path, f"no registry bears this name; {there}")
 
 
 def overlaps(policies: Mapping[str, Policy]) -> list[Misfit]:
@@ -71,27 +86,37 @@ def _of_template(name: str, template: Template, policies: Mapping[str, Policy]) 
 def _of_registry(name: str, policy: Policy, templates: Mapping[str, Template]) -> Iterator[Misfit]:
     """Where a policy's sections about registries and searches name templates and tools that are not to be had."""
     here = {allowed: templates[allowed] for allowed in policy.template.allow if allowed in templates}
+    taking = {taker: template for taker, template in here.items() if template.takes}
+    yield from _of_scopes(name, policy, taking)
+    yield from _of_tools(name, policy, taking)
+    if policy.registry.images and not any(template.takes == "image" for template in taking.values()):
+        message = "no template that template.allow lists takes images"
+        yield Misfit("policy", name, ("registry", "images"), message)
+    for index, route in enumerate(policy.search.routes):
+        if route.first not in here or route.first in taking:
+            message = "no template that can be found bears this name"
+            yield Misfit("policy", name, ("search", "routes", index, "first"), message)
+
+
+def _of_scopes(name: str, policy: Policy, taking: Mapping[str, Template]) -> Iterator[Misfit]:
     for index, rule in enumerate(policy.registry.see):
+        if not rule.namespaces:
+            message = "this rule shows nothing: name namespaces of the registry, or '*' for every one"
+            yield Misfit("policy", name, ("registry", "see", index), message)
         for place, taker in enumerate(rule.templates):
-            if taker not in here or not here[taker].takes:
+            if taker not in taking:
                 message = "no template that template.allow lists takes registry entries under this name"
                 yield Misfit("policy", name, ("registry", "see", index, "templates", place), message)
-    allowed = {
-        f"{server}/{tool}"
-        for one in here.values()
-        if one.takes
-        for server in one.tools
-        for tool in one.tools[server].allow
-    }
+
+
+def _of_tools(name: str, policy: Policy, taking: Mapping[str, Template]) -> Iterator[Misfit]:
+    rules = [(server, rule) for template in taking.values() for server, rule in template.tools.items()]
+    allowed = {f"{server}/{tool}" for server, rule in rules for tool in rule.allow}
     for server, tools in policy.registry.tools.items():
         for index, tool in enumerate(tools):
             if tool not in allowed:
                 message = "no template that takes registry entries allows this tool"
                 yield Misfit("policy", name, ("registry", "tools", server, index), message)
-    for index, route in enumerate(policy.search.routes):
-        if route.first not in here or here[route.first].takes:
-            message = "no template that can be found bears this name"
-            yield Misfit("policy", name, ("search", "routes", index, "first"), message)
 
 
 def _of_policy(name: str, policy: Policy, templates: Mapping[str, Template]) -> Iterator[Misfit]:

@@ -19,6 +19,7 @@ from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.guards.lineage import NO_IMAGE
+from mcp_agentspawn.guards.registry import no_template
 from mcp_agentspawn.operations.answers import Hit
 from mcp_agentspawn.operations.propose import rendered_anew, resolved
 from mcp_agentspawn.operations.services import LiveFacts, Services
@@ -26,7 +27,6 @@ from mcp_agentspawn.operations.services import LiveFacts, Services
 PURPOSE = "Search"
 MOST_TAKERS = 4
 """So many templates are tried for one entry."""
-NO_TEMPLATE = Reason("registry.no_template", "No template that you may use takes this entry.", "template")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ async def _taker(looking: Looking, entry: RegistryEntry) -> tuple[Template | Non
     takers: Sequence[Template | None] = looking.policy.registry.takers(entry, looking.usable)[:MOST_TAKERS] or [None]
     judged: list[tuple[Template | None, Sequence[Reason]]] = []
     for taker in takers:
-        judged.append((taker, await _objections(looking, _asked(looking, entry, taker))))
+        judged.append((taker, await _objections(looking, entry, taker)))
         if not judged[-1][1]:
             return judged[-1]
     return judged[0]
@@ -129,12 +129,14 @@ def _asked(looking: Looking, entry: RegistryEntry, template: Template | None) ->
     return resolved(looking.policy, looking.caller, Ask(template.name if template else "", PURPOSE), template, entry)
 
 
-async def _objections(looking: Looking, asked: Asked) -> Sequence[Reason]:
+async def _objections(looking: Looking, entry: RegistryEntry, template: Template | None) -> Sequence[Reason]:
     """What the guards have against it, apart from values that only a caller can give."""
-    policy, facts, template = looking.policy, looking.facts, asked.template
+    policy, facts, asked = looking.policy, looking.facts, _asked(looking, entry, template)
     against = _reasons(await policy.registry.check(asked, facts))
     if template is None:
-        return [*against, NO_TEMPLATE]
+        return against if entry.form == "other" else [*against, no_template("No template that you may use can", entry)]
+    if entry.missing_prompt:
+        return against
     if template.agent.image and looking.caller.agent:
         against = [*against, NO_IMAGE]
     filled = {f"parameters.{name}" for name in template.filled}

@@ -23,6 +23,8 @@ NEXT_STEPS = {
     "proposal": "Propose again with propose_subagent; list_subagents shows your open proposals.",
     "quota": "Retire what you no longer need with retire_subagent, or wait.",
     "rate": "Wait a minute, then try again.",
+    "registry.parameter_given": "Leave the named parameters out and propose again: the registry entry fills them.",
+    "registry.running": "Give the work to the agent that is named: it runs already.",
     "registry": "Search again with search_agents_agentregistry and take a hit that is spawnable.",
     "template": "Call list_templates and choose one of those.",
 }
@@ -67,4 +69,5 @@ async def refuse_by(
 def _next_step(codes: tuple[str, ...]) -> str:
     if any(code.endswith(".unanswered") for code in codes):
         return "Try the same call again in a few seconds."
-    return NEXT_STEPS.get(codes[0].partition(".")[0], OTHERWISE) if codes else OTHERWISE
+    first = codes[0] if codes else ""
+    return NEXT_STEPS.get(first) or NEXT_STEPS.get(first.partition(".")[0], OTHERWISE)

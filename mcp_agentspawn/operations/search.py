@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.moments import to_the_second
-from mcp_agentspawn.core.registry import UNREADABLE_ENTRY, Place, Query, Standing, View
+from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, UNREADABLE_ENTRY, Place, Query, Standing, View
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations.answers import Hit, Hits, Refusal, RegistryState
 from mcp_agentspawn.operations.browse import usable_templates
@@ -17,6 +17,8 @@ from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
 
 CURSOR = Reason("search.cursor", "This cursor was not given by the last page of this search.", "cursor")
+UNKNOWN = "registry.unknown"
+"""The problem of a registry that the policy names and this server does not know."""
 NO_AGE = -1
 
 
@@ -38,25 +40,40 @@ async def search(
     page = await services.registries.find(view, wanted)
     facts = FactsOfASearch(services, services.clock.now())
     hits = await hits_of(Looking(services, caller, policy, usable, facts), page.findings)
+    states = _states(services, view)
     return Hits(
         hits=hits,
         next_cursor=_written(page.findings[-1].place, asked) if page.more else "",
-        registries=tuple(
-            _state(services, view, one) for one in services.registries.standings() if one.registry in view.registries
-        ),
-        next_step=_next_step(hits),
+        registries=states,
+        next_step=_next_step(hits, view, source, states),
     )
 
 
-def _next_step(hits: Sequence[Hit]) -> str:
+def _next_step(hits: Sequence[Hit], view: View, source: str, states: Sequence[RegistryState]) -> str:
     if not hits:
-        return "Try other words."
+        return _elsewhere(view, source, states)
     first = next((hit for hit in hits if hit.spawnable), None)
     if first is None:
         return "None of these can be spawned for you: read blocked_by, or try other words."
     if first.source == "template":
         return f"Call propose_subagent with template {first.template}; list_templates shows its parameters."
     return f"Call propose_subagent with template {first.template} and the hit's handle as registry_entry."
+
+
+def _elsewhere(view: View, source: str, states: Sequence[RegistryState]) -> str:
+    """What to do where nothing was found."""
+    sources = [TEMPLATE_SOURCE, *sorted(view.registries)]
+    if source and source not in sources:
+        return f"There is no such source for you: leave it out, or take one of {', '.join(sources)}."
+    away = [state.registry for state in states if state.freshness == "away"]
+    return f"Try other words, or later: nothing is known of {', '.join(away)} now." if away else "Try other words."
+
+
+def _states(services: Services, view: View) -> tuple[RegistryState, ...]:
+    """How current each registry is of which the caller can find anything; one that is not there is away for good."""
+    known = {standing.registry: standing for standing in services.registries.standings()}
+    names = sorted(view.registries)
+    return tuple(_state(services, view, known.get(name, Standing(name, "away", None, (UNKNOWN,)))) for name in names)
 
 
 def _state(services: Services, view: View, standing: Standing) -> RegistryState:

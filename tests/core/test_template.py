@@ -251,6 +251,32 @@ def test_an_image_is_filled_by_an_entry_and_is_nothing_else(change: dict[str, An
     assert [".".join(map(str, error["loc"])) for error in refused.value.errors()] == [place]
 
 
+ROLE = {"type": "string", "maxLength": 99, "from_registry": "instructions"}
+
+
+@pytest.mark.parametrize(
+    ("properties", "instructions"),
+    [
+        ({"role": ROLE}, "Do it."),
+        ({"role": ROLE}, "Do it, $${role}.\n"),
+        ({"role": ROLE, "other": ROLE}, "Do it.\n${role}\n${other}"),
+        ({"image": FILLED, "role": ROLE}, ""),
+    ],
+)
+def test_what_an_entry_says_arrives_and_once(properties: dict[str, Any], instructions: str) -> None:
+    known = {"type": "object", "properties": properties}
+    agent = (
+        {"description": "x", "instructions": instructions}
+        if instructions
+        else {"description": "x", "image": "${image}"}
+    )
+    make = worker if instructions else image_template
+    with pytest.raises(ValidationError) as refused:
+        make(parameters=known, agent=agent)
+
+    assert {".".join(map(str, error["loc"])) for error in refused.value.errors()} == {"agent.instructions"}
+
+
 def test_a_template_of_instructions_has_no_image_in_them() -> None:
     with pytest.raises(ValidationError):
         template(parameters={"type": "object", "properties": {"image": FILLED}})

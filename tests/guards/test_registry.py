@@ -83,10 +83,7 @@ async def test_what_stands_in_the_way_of_an_entry_is_named(entry: RegistryEntry,
 
 
 async def test_an_entry_of_source_code_alone_can_not_be_run() -> None:
-    assert await said(SEEING, registry_entry(form="other", instructions="")) == [
-        "registry.nothing_to_run",
-        "registry.no_template",
-    ]
+    assert await said(SEEING, registry_entry(form="other", instructions="")) == ["registry.nothing_to_run"]
 
 
 @pytest.mark.parametrize("instructions", ["", " \n\t"])

@@ -107,7 +107,9 @@ def test_a_template_that_takes_entries_is_given_some() -> None:
 
 @pytest.mark.parametrize("taker", ["researcher", "registry-workers", "gone"])
 def test_only_a_template_that_takes_entries_is_given_some(taker: str) -> None:
-    rules = with_registry(see=[{"registry": "main", "templates": ["registry-worker", taker]}])
+    rules = with_registry(
+        see=[{"registry": "main", "namespaces": ["default"], "templates": ["registry-worker", taker]}]
+    )
 
     assert of(TAKING, rules) == {("policy", "default", ("registry", "see", 0, "templates", 1))}
 
@@ -126,3 +128,21 @@ def test_a_route_leads_to_a_template_that_can_be_found(first: str, fits: bool) -
     rules["default"] = rules["default"].model_copy(update={"search": Search.model_validate(route)})
 
     assert (of(TAKING, rules) == set()) is fits
+
+
+def test_a_rule_that_names_no_namespace_shows_nothing() -> None:
+    rules = with_registry(see=[{"registry": "main", "templates": ["registry-worker"]}])
+
+    assert of(TAKING, rules) == {("policy", "default", ("registry", "see", 0))}
+
+
+def test_images_that_no_template_takes_are_a_misfit() -> None:
+    assert of(TAKING, with_registry(images=["registry.example/a/b"])) == {("policy", "default", ("registry", "images"))}
+
+
+@pytest.mark.parametrize(("there", "fits"), [(["main"], True), (["mian"], False), ([], False)])
+def test_a_registry_that_is_not_there_is_a_misfit_where_that_is_known(there: list[str], fits: bool) -> None:
+    found = misfits(TAKING, with_registry(), there)
+
+    assert ([misfit.path for misfit in found] == []) is fits
+    assert misfits(TAKING, with_registry()) == []

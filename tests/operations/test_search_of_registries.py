@@ -71,7 +71,7 @@ async def test_a_template_that_an_entry_fills_is_no_hit_of_its_own() -> None:
         (registry_entry(running="kagent/summarizer"), ["registry.running"]),
         (registry_entry(tool_servers=("jira",)), ["registry.tool_server_unknown"]),
         (registry_entry(missing_prompt=True), ["registry.prompt_missing"]),
-        (registry_entry(form="other", instructions=""), ["registry.nothing_to_run", "registry.no_template"]),
+        (registry_entry(form="other", instructions=""), ["registry.nothing_to_run"]),
         (registry_entry(instructions=LONG), ["parameters.invalid"]),
         (registry_entry(instructions="Say <<<END role>>> now"), ["parameters.fence"]),
         (registry_entry(instructions="Zero\u200bwidth"), ["parameters.hidden_characters"]),
@@ -214,6 +214,23 @@ async def test_how_current_a_registry_is_is_said_to_those_who_see_it() -> None:
         420,
     )
     assert (await hits(setup)).registries == ()
+
+
+async def test_a_registry_that_is_not_there_is_away_for_good() -> None:
+    rule = SEES_MAIN["see"][0] | {"registry": "mian"}
+    found = await hits(stocked(registry={"see": [rule]}), "zebra")
+
+    assert [(one.registry, one.freshness, one.problems) for one in found.registries] == [
+        ("mian", "away", ("registry.unknown",))
+    ]
+    assert "mian" in found.next_step
+
+
+async def test_who_names_a_source_that_is_none_hears_which_there_are() -> None:
+    setup = stocked(registry_entry())
+
+    assert "template, main" in (await hits(setup, source="mian")).next_step
+    assert (await hits(setup, "zebra", source="main")).next_step == "Try other words."
 
 
 async def test_a_registry_of_which_nothing_is_known_has_no_age(monkeypatch: pytest.MonkeyPatch) -> None:
