@@ -42,7 +42,7 @@ def complaints(file: str, document: Document, model: type[BaseModel], error: Val
         path = tuple(part for part in detail["loc"] if part != "[key]")
         if not any(path[: len(refused)] == refused for refused in document.refused):
             line = _line(document, path, detail.get("ctx", {}))
-            yield Problem(file, line, document.key_of(path), _message(model, path, detail))
+            yield Problem(file, line, document.key_of(path), _message(model, document, path, detail))
 
 
 def _line(document: Document, path: Path, context: dict[str, Any]) -> int:
@@ -52,9 +52,12 @@ def _line(document: Document, path: Path, context: dict[str, Any]) -> int:
     return document.line_of(path)
 
 
-def _message(model: type[BaseModel], path: Path, detail: Any) -> str:
+def _message(model: type[BaseModel], document: Document, path: Path, detail: Any) -> str:
     if detail["type"] == "extra_forbidden":
-        near = get_close_matches(str(path[-1]), known_keys(model, path[:-1]), n=1)
+        known = known_keys(model, path[:-1])
+        if path[-1] in known:
+            return f"is not for type {document.at((*path[:-1], 'type'))}"
+        near = get_close_matches(str(path[-1]), known, n=1)
         return f"unknown key; did you mean {near[0]}?" if near else "unknown key"
     words = WORDS.get(detail["type"])
     return words.format(**detail.get("ctx", {})) if words else detail["msg"]

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import yaml
@@ -43,6 +44,10 @@ class Document:
     """The first line of each block of literal text (`|`)."""
     flaws: list[tuple[Path, int, str]] = field(default_factory=list)
     refused: set[Path] = field(default_factory=set)
+
+    def at(self, path: Path) -> Any:
+        """What stands at a path; `None` when nothing does."""
+        return reduce(_inside, path, self.value)
 
     def line_of(self, path: Path) -> int:
         """The line of a path, or of the nearest thing around it that is there."""

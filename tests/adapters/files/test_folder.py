@@ -24,7 +24,7 @@ quota:
 BAD = {
     "a misspelt key": ("quota:\n  max_agnets: 3\n", 2, "quota.max_agnets", "unknown key"),
     "a near miss": ("quota:\n  live_per_rot: 3\n", 2, "quota.live_per_rot", "unknown key; did you mean live_per_root?"),
-    "a guard that is not there yet": ("crd: {}\nsearch: {}\n", 2, "search", "unknown key"),
+    "a guard that is not there": ("crd: {}\nbudget: {}\n", 2, "budget", "unknown key"),
     "text for a number": ('quota:\n  live_per_root: "3"\n', 2, "quota.live_per_root", "must be a whole number"),
     "a fraction for a number": (
         "rate: {changes_per_minute: 1.5}\n",
@@ -187,6 +187,16 @@ def test_a_misspelt_key_is_answered_with_the_right_one(
     assert [problem.split(": ", 1)[1] for problem in found] == [
         f"{'.'.join([*place, wrong])}: unknown key; did you mean {right}?"
     ]
+
+
+@pytest.mark.parametrize(("kind", "word"), [("integer", "minLength"), ("boolean", "enum"), ("string", "maximum")])
+def test_a_key_of_another_type_is_not_answered_with_itself(tmp_path: Path, kind: str, word: str) -> None:
+    document = yaml.safe_load(yaml.safe_dump(RESEARCHER))
+    document["parameters"]["properties"]["count"] = {"type": kind, "maxLength" if kind == "string" else "title": 1}
+    document["parameters"]["properties"]["count"][word] = 1
+    found = problems(written(tmp_path, t=yaml.safe_dump(document)), Template)
+
+    assert f"parameters.properties.count.{word}: is not for type {kind}" in [one.split(": ", 1)[1] for one in found]
 
 
 def test_no_message_repeats_a_value(tmp_path: Path) -> None:
