@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from mcp_agentspawn.adapters.audit_log import AuditLog, opened
-from mcp_agentspawn.adapters.files import Watched, examine, private_file
+from mcp_agentspawn.adapters.files import Folder, Watched, examine, private_file
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.adapters.registry.live import LiveRegistries, Refreshed
@@ -26,7 +26,7 @@ from mcp_agentspawn.core.names import DEFAULT_HOME
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.consistency import overlaps
+from mcp_agentspawn.operations.consistency import misfits, overlaps
 from mcp_agentspawn.operations.repair import repair
 from mcp_agentspawn.operations.services import Rules, Services
 from mcp_agentspawn.server.calls import Calls
@@ -49,8 +49,11 @@ MEMORY_ROOT = Root("agents", "orchestrator", DEFAULT_HOME)
 log = structlog.get_logger()
 
 
-def load_rules(templates: Path, policies: Path) -> Rules:
-    """Read both folders. Raises ConfigError with every problem as `file:line: key: message`."""
+def load_rules(templates: Path, policies: Path, registries: Collection[str] = ()) -> Rules:
+    """Read both folders. Raises ConfigError with every problem as `file:line: key: message`.
+
+    What does not fit together, or names another registry than these, is a warning: it will always be refused.
+    """
     read_templates, read_policies = examine(templates, Template), examine(policies, Policy)
     problems = [*read_templates.problems, *read_policies.problems]
     if not problems:
@@ -58,7 +61,11 @@ def load_rules(templates: Path, policies: Path) -> Rules:
         problems = [read_policies.problem(misfit.name, misfit.path, misfit.message) for misfit in twice]
     if problems:
         raise ConfigError([str(problem) for problem in problems])
-    return Rules(read_templates.values, read_policies.values)
+    rules = Rules(read_templates.values, read_policies.values)
+    for misfit in misfits(rules.templates, rules.policies, registries):
+        folder: Folder[Template] | Folder[Policy] = read_templates if misfit.kind == "template" else read_policies
+        log.warning("a rule does not fit", at=str(folder.problem(misfit.name, misfit.path, misfit.message)))
+    return rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +84,15 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
     can not be used.
     """
     async with AsyncExitStack() as stack:
-        rules = _watched(settings)
+        known = endpoints(settings.registries)
+        rules = _watched(settings, known)
         audit = await stack.enter_async_context(
             opened(settings.audit_file or DEFAULT_AUDIT_FILE, settings.writer, world.clock)
         )
         metrics = Metrics()
         if isinstance(world, KubernetesWorld):
             world.ledgers.conflicted = metrics.ledger_conflicted
-        registries = LiveRegistries(endpoints(settings.registries), world.clock)
+        registries = LiveRegistries(known, world.clock)
         registries.refreshed = partial(_count_reading, metrics)
         await stack.enter_async_context(registries)
         services = services_on(world, rules, CountedAudit(audit, metrics), registries)
@@ -120,9 +128,9 @@ def _url(settings: Settings, listener: socket.socket) -> str:
     return url_of(listener, MCP_PATH) if settings.host in LOOPBACK_HOSTS else f"http://{SERVICE}:8000{MCP_PATH}"
 
 
-def _watched(settings: Settings) -> Watched[Rules]:
+def _watched(settings: Settings, registries: Collection[str]) -> Watched[Rules]:
     folders = (settings.templates, settings.policies)
-    return Watched(folders, lambda: load_rules(settings.templates, settings.policies))
+    return Watched(folders, lambda: load_rules(settings.templates, settings.policies, registries))
 
 
 def _cluster(world: World) -> Part:
