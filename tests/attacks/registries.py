@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,9 @@ async def reading_roots(cluster: Cluster, accounts: Sequence[str]) -> Sequence[R
     group = RBAC.partition("/")[0]
     users = [{"kind": "User", "name": root.virtual_user, "apiGroup": group} for root in roots]
     rule = {"apiGroups": ["agentspawn.dev"], "resources": ["templates"], "verbs": ["use"]}
-    metadata = {"name": "registries", "namespace": SYSTEM}
-    role = {"apiGroup": group, "kind": "Role", "name": "registries"}
+    name = f"registries-{roots[0].account}"
+    metadata = {"name": name, "namespace": SYSTEM}
+    role = {"apiGroup": group, "kind": "Role", "name": name}
     documents = [
         {"apiVersion": RBAC, "kind": "Role", "metadata": metadata, "rules": [rule | {"resourceNames": [*TEMPLATES]}]},
         {"apiVersion": RBAC, "kind": "RoleBinding", "metadata": metadata, "subjects": users, "roleRef": role},
@@ -212,15 +214,14 @@ def _write_source(folder: Path, name: str, shelf: Shelf, url: str) -> None:
 
 
 async def until_read(caller: Orchestrator, *registries: str) -> None:
-    """Wait until a search finds something of each of these, or says what is wrong with it."""
+    """Wait until a search finds something of each of these, or says what is wrong with it; for one after the other."""
 
-    async def read() -> bool:
-        answer = await caller.call(SEARCH, query="", limit=50)
-        found = {one["source"] for one in await hits(caller)}
-        wrong = {one["registry"] for one in answer["registries"] if one["problems"]}
-        return found | wrong >= set(registries)
+    async def read(name: str) -> bool:
+        answer = await caller.call(SEARCH, query="", limit=1, source=name)
+        return bool(answer["hits"]) or any(one["registry"] == name and one["problems"] for one in answer["registries"])
 
-    await until(read)
+    for name in registries:
+        await until(partial(read, name))
 
 
 @asynccontextmanager

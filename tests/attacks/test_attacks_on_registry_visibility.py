@@ -15,7 +15,17 @@ from mcp_agentspawn.localplane.registry.faults import WrongType
 from tests.attacks.battlefield import Battlefield
 from tests.attacks.orchestrators import Answer, codes
 from tests.attacks.published import INSTRUCTIONS, ORDER
-from tests.attacks.registries import SEARCH, Library, Shelf, hits, library, propose_from, seeing, until_read
+from tests.attacks.registries import (
+    SEARCH,
+    Library,
+    Shelf,
+    hits,
+    library,
+    propose_from,
+    reading_roots,
+    seeing,
+    until_read,
+)
 
 VIEWS: Mapping[str, dict[str, Any]] = {
     "view-nothing": {},
@@ -62,7 +72,7 @@ async def pair(
     field: Battlefield, readers: Iterator[Root], tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[Library, Library]]:
     """Two servers under the same rules: one reads a registry with hidden entries, the other the same without."""
-    views = [await field.cluster.onboard(account) for account in VIEWS]
+    views = await reading_roots(field.cluster, [*VIEWS])
     shelves = {
         "with": {"main": Shelf([*SEEN, *UNSEEN]), "other": Shelf(SEEN)},
         "without": {"main": Shelf(SEEN), "other": Shelf(SEEN)},
