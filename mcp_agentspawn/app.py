@@ -52,7 +52,8 @@ log = structlog.get_logger()
 def load_rules(templates: Path, policies: Path, registries: Collection[str] = ()) -> Rules:
     """Read both folders. Raises ConfigError with every problem as `file:line: key: message`.
 
-    What does not fit together, or names another registry than these, is a warning: it will always be refused.
+    What does not fit together, or names another registry than these, is a warning: it will always be refused. Where
+    there are no registries at all, nothing is said of their names.
     """
     read_templates, read_policies = examine(templates, Template), examine(policies, Policy)
     problems = [*read_templates.problems, *read_policies.problems]
@@ -62,7 +63,7 @@ def load_rules(templates: Path, policies: Path, registries: Collection[str] = ()
     if problems:
         raise ConfigError([str(problem) for problem in problems])
     rules = Rules(read_templates.values, read_policies.values)
-    for misfit in misfits(rules.templates, rules.policies, registries):
+    for misfit in misfits(rules.templates, rules.policies, registries or None):
         folder: Folder[Template] | Folder[Policy] = read_templates if misfit.kind == "template" else read_policies
         log.warning("a rule does not fit", at=str(folder.problem(misfit.name, misfit.path, misfit.message)))
     return rules
