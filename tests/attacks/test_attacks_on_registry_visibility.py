@@ -35,16 +35,20 @@ VIEWS: Mapping[str, dict[str, Any]] = {
     "view-other": seeing("other"),
 }
 """Callers that see a part, by account: nothing, what is in a namespace or bears a label, or another registry."""
+TAGGED = Published("tagged", namespace="half", tag="v1", title="Translator", labels={"tier": "approved"})
 SEEN = [
-    Published(
-        f"open-{number}",
-        namespace="open",
-        title=f"Summarizer {number}",
-        description="Condenses long documents into briefs" + " again" * number,
-        labels={"tier": "approved"},
-        instructions=INSTRUCTIONS,
-    )
-    for number in range(6)
+    *(
+        Published(
+            f"open-{number}",
+            namespace="open",
+            title=f"Summarizer {number}",
+            description="Condenses long documents into briefs" + " again" * number,
+            labels={"tier": "approved"},
+            instructions=INSTRUCTIONS,
+        )
+        for number in range(6)
+    ),
+    TAGGED,
 ]
 UNSEEN = [
     *(
@@ -54,11 +58,12 @@ UNSEEN = [
     ),
     replace(SEEN[0], namespace="closed", name="draft", labels={"tier": "draft"}, description="Tiramisu " * 60),
     replace(SEEN[0], namespace="closed", name="loud", labels={}, description=ORDER),
+    replace(TAGGED, tag="latest", labels={"tier": "draft"}, title="A translator of what is closed"),
     Published("aaa", namespace="aaa-broken"),
     Published("typo", namespace="closed", title="Sumarizer", description="zeppelin condense documents zeppelin"),
 ]
 """Many of the same words, so that they would change what is rare, how long texts are, and where a page ends."""
-QUERIES = ["", "summarizer", "condense documents", "sumarizer", "zeppelin", "tiramisu", "draft", "again"]
+QUERIES = ["", "summarizer", "condense documents", "sumarizer", "zeppelin", "tiramisu", "draft", "again", "translator"]
 TIMED = ("as_of", "age_seconds")
 
 
