@@ -1,9 +1,10 @@
 """How the check of a registry looks: for people, line by line, and for programs, as JSON."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from mcp_agentspawn.adapters.files import Folder
+from mcp_agentspawn.adapters.files import Folder, Problem
 from mcp_agentspawn.cli.escaping import behind_gutter, escaped
 from mcp_agentspawn.cli.policy_lines import key_behind, line_behind
 from mcp_agentspawn.cli.surveying import Survey, Worth
@@ -12,6 +13,8 @@ from mcp_agentspawn.core.registry import Handle
 from mcp_agentspawn.guards import Policy
 
 Document = dict[str, Any]
+SERVER_UNKNOWN = "registry.tool_server_unknown"
+MOST_SERVERS = 20
 
 
 def document(survey: Survey, judged: Sequence[Worth], policies: Folder[Policy]) -> Document:
@@ -41,6 +44,8 @@ def _worth(worth: Worth, policies: Folder[Policy]) -> Document:
             for code, handles in worth.blocked.items()
         ],
         "flagged": [{"code": code, "entries": list(handles)} for code, handles in worth.flagged.items()],
+        "unknown_servers": dict(worth.unknown_servers),
+        "unmatched": [asdict(policies.problem(worth.policy, *one)) for one in worth.unmatched],
     }
 
 
@@ -60,9 +65,13 @@ def lines(said: Document, examples: int) -> Iterator[str]:
         yield from fact("policies", "none shows anything of it")
     for policy in said["policies"] if said["read"] != "not" else ():
         yield escaped(f"  under {policy['policy']}: {policy['found']} found, {policy['spawnable']} spawnable")
+        for one in policy["unmatched"]:
+            yield escaped(f"    {Problem(**one)}")
         for blocked in policy["blocked"]:
             by = f" by {blocked['line']}" if blocked["line"] else ""
             yield from _some(blocked, f"can not be spawned: {blocked['code']}{by}", examples)
+            if blocked["code"] == SERVER_UNKNOWN:
+                yield from _servers(policy["unknown_servers"])
         for flagged in policy["flagged"]:
             yield from _some(flagged, f"found last, for what it says of itself: {flagged['code']}", examples)
 
@@ -80,6 +89,14 @@ def _some(counted: Document, what: str, examples: int) -> Iterator[str]:
     yield escaped(f"    {count} {what}")
     more = [f"and {count - len(some)} more"] if count > len(some) > 0 else []
     yield from behind_gutter(map(escaped, [*some, *more]), "      ")
+
+
+def _servers(counts: Mapping[str, int]) -> Iterator[str]:
+    """What `registry.tools` would have to name, the servers of most entries first."""
+    named = [f"{escaped(server)}: {count}" for server, count in counts.items()][:MOST_SERVERS]
+    more = [f"and {len(counts) - MOST_SERVERS} more (--json names all)"] if len(counts) > MOST_SERVERS else []
+    yield "      not in registry.tools, and how many of these entries have it:"
+    yield from behind_gutter([*named, *more], "      ")
 
 
 def _short(handle: str) -> str:

@@ -37,7 +37,7 @@ def check(registries: Path, policies: Path, templates: Path, examples: int, as_j
     Exits with 1 when a registry could not be read whole, or a policy shows one that there is not.
     """
     folders, sources = read_rules(policies, templates), read_sources(registries)
-    misfits = [_misfit(folders, *one) for one in unknown(folders.rules, list(sources.values))]
+    misfits = [_misfit(folders, sources, *one) for one in unknown(folders.rules, list(sources.values))]
     found = asyncio.run(_all(folders, sources, None if as_json else examples))
     if as_json:
         named = [{"file": one.file, "line": one.line, "key": one.key, "message": one.message} for one in misfits]
@@ -63,9 +63,11 @@ async def _each(folders: RuleFolders, sources: Folder[Source]) -> AsyncIterator[
     for name, source in sorted(sources.values.items()):
         survey = await surveyed(source.endpoint(name))
         entries = survey.reading.entries if survey.reading else ()
-        judged = [await worth(folders.rules, policy, entries) for policy in showing(folders.rules, name)]
+        judged = [await worth(folders.rules, policy, name, entries) for policy in showing(folders.rules, name)]
         yield document(survey, judged, folders.policies)
 
 
-def _misfit(folders: RuleFolders, policy: str, number: int) -> Problem:
-    return folders.policies.problem(policy, ("registry", "see", number, "registry"), "there is no such registry")
+def _misfit(folders: RuleFolders, sources: Folder[Source], policy: str, number: int) -> Problem:
+    name = folders.rules.policies[policy].registry.see[number].registry
+    said = f"there is no registry {name} here; there are: {', '.join(sorted(sources.values))}"
+    return folders.policies.problem(policy, ("registry", "see", number, "registry"), said)

@@ -1,7 +1,7 @@
 """What registries hold, and what becomes of it under each policy that shows it."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from mcp_agentspawn.adapters.registry.failures import ReadingFailed
 from mcp_agentspawn.adapters.registry.reading import Reading, read_all
 from mcp_agentspawn.adapters.registry.weighing import weighed
 from mcp_agentspawn.cli.roots import root_under
+from mcp_agentspawn.cli.unmatched import Path, unmatched
 from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.names import DEFAULT_HOME
@@ -46,6 +47,8 @@ class Worth:
 
     `blocked` are the others, by the code of each reason that stands in the way; `flagged` are those that are found
     last, by the content rules that what they say of themselves falls under. Entries are named by their handles.
+    `unknown_servers` are the tool servers of found entries that the policy does not know, with how many entries have
+    them; `unmatched` is what its rules name and the registry does not have.
     """
 
     policy: str
@@ -53,6 +56,8 @@ class Worth:
     spawnable: int
     blocked: Mapping[str, Sequence[str]]
     flagged: Mapping[str, Sequence[str]]
+    unknown_servers: Mapping[str, int]
+    unmatched: Sequence[tuple[Path, str]]
 
 
 async def surveyed(endpoint: Endpoint) -> Survey:
@@ -79,18 +84,26 @@ def unknown(rules: Rules, registries: Sequence[str]) -> Iterator[tuple[str, int]
                 yield name, number
 
 
-async def worth(rules: Rules, name: str, entries: Collection[RegistryEntry]) -> Worth:
-    """What these entries are worth under a policy, where all that the templates name is there."""
+async def worth(rules: Rules, name: str, registry: str, entries: Collection[RegistryEntry]) -> Worth:
+    """What these entries of a registry are worth under a policy, where all that the templates name is there."""
     policy = rules.policies[name]
-    looking = await _looking(rules, policy)
-    hits = [await hit_of(looking, Finding(NOWHERE, (), entry=weighed(entry))) for entry in _seen(policy, entries)]
+    looking, seen = await _looking(rules, policy), _seen(policy, entries)
+    hits = [await hit_of(looking, Finding(NOWHERE, (), entry=weighed(entry))) for entry in seen]
     return Worth(
         name,
         found=len(hits),
         spawnable=sum(hit.spawnable for hit in hits),
         blocked=_by((reason.code, hit) for hit in hits for reason in hit.blocked_by),
         flagged=_by((flag, hit) for hit in hits for flag in hit.flags),
+        unknown_servers=_unknown_servers(policy, seen),
+        unmatched=tuple(unmatched(policy, registry, entries)),
     )
+
+
+def _unknown_servers(policy: Policy, entries: Iterable[RegistryEntry]) -> Mapping[str, int]:
+    """Those that most entries have first."""
+    servers = (server for entry in entries for server in dict.fromkeys(entry.tool_servers))
+    return dict(Counter(server for server in servers if not policy.registry.tools.get(server)).most_common())
 
 
 def _seen(policy: Policy, entries: Iterable[RegistryEntry]) -> Collection[RegistryEntry]:

@@ -45,7 +45,7 @@ async def test_what_a_registry_holds_is_said_with_what_becomes_of_it() -> None:
     assert counted(policy) == {
         "registry.image_not_allowed": 6,
         "registry.image_not_pinned": 2,
-        "registry.no_template": 9,
+        "registry.no_template": 8,
         "registry.nothing_to_run": 1,
         "registry.protocol": 1,
     }
@@ -137,8 +137,8 @@ async def test_a_policy_that_shows_a_registry_that_there_is_not_is_named_with_it
 
     assert result.exit_code == 1
     assert (misfit["file"], misfit["key"]) == ("policies/default.yaml", "registry.see[1].registry")
-    line = f"policies/default.yaml:{misfit['line']}: registry.see[1].registry: there is no such registry"
-    assert line in result.output.splitlines()
+    complaint = "registry.see[1].registry: there is no registry mian here; there are: main"
+    assert f"policies/default.yaml:{misfit['line']}: {complaint}" in result.output.splitlines()
     assert '"mian"' in _line(misfit["line"])
 
 
@@ -159,6 +159,79 @@ async def test_each_policy_counts_what_its_own_callers_find() -> None:
         "policies/narrow.yaml": (1, 0),
         "policies/nobody.yaml": (11, 0),
     }
+
+
+async def test_tool_servers_that_the_policy_does_not_know_are_named_with_counts() -> None:
+    entries = [
+        Published(name=name, instructions="Do it", mcp_servers=[(server, "1") for server in servers])
+        for name, servers in {"a": ["fetch", "git"], "b": ["git", "slack"], "c": ["fetch"]}.items()
+    ]
+    async with stocked(Content(entries)):
+        result = await run(*CHECK)
+        (main,) = (await said(*CHECK))["registries"]
+
+    assert main["policies"][0]["unknown_servers"] == {"git": 2, "slack": 1}
+    at = result.output.splitlines().index("      not in registry.tools, and how many of these entries have it:")
+    assert result.output.splitlines()[at + 1 : at + 3] == ["      | git: 2", "      | slack: 1"]
+
+
+async def test_of_many_unknown_tool_servers_people_read_some() -> None:
+    entry = Published(
+        name="a", instructions="Do it", mcp_servers=[(f"server-{number:02}", "1") for number in range(25)]
+    )
+    async with stocked(Content([entry])):
+        result = await run(*CHECK)
+
+    assert "      | and 5 more (--json names all)" in result.output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("rule", "key", "has"),
+    [
+        ({"namespaces": ["defualt", "*"]}, "registry.see[0].namespaces[0]", "default, team-x"),
+        ({"namespaces": ["*"], "labels": {"team": "dcos"}}, "registry.see[0].labels.team", "team=docs"),
+        ({"namespaces": ["*"], "labels": {"tear": "docs"}}, "registry.see[0].labels.tear", "team=docs, tier=gold"),
+        ({"namespaces": ["team-x"], "labels": {"team": "docs"}}, "registry.see[0]", ""),
+        ({"namespaces": []}, "registry.see[0]", ""),
+    ],
+)
+async def test_what_a_rule_names_and_the_registry_does_not_have_is_said_with_what_it_has(
+    rule: dict[str, Any], key: str, has: str
+) -> None:
+    write("policies/default", POLICY | {"registry": {"see": [{"registry": "main"} | rule]}})
+    entries = [
+        Published(name="a", instructions="Do it", labels={"team": "docs"}),
+        Published(name="b", namespace="team-x", instructions="Do it", labels={"tier": "gold"}),
+    ]
+    async with stocked(Content(entries)):
+        result = await run(*CHECK)
+        (main,) = (await said(*CHECK))["registries"]
+
+    (one,) = main["policies"][0]["unmatched"]
+    assert one["key"] == key
+    assert one["message"].endswith(f"; it has {has}" if has else "these labels")
+    assert f"    policies/default.yaml:{one['line']}: {key}: {one['message']}" in result.output.splitlines()
+
+
+async def test_a_rule_that_fits_or_a_registry_without_entries_is_not_complained_of() -> None:
+    rule = {"registry": "main", "namespaces": ["*", "default"], "labels": {"team": "docs"}}
+    write("policies/default", POLICY | {"registry": {"see": [rule, {"registry": "other", "namespaces": ["x"]}]}})
+    async with stocked(Content([Published(name="a", instructions="Do it", labels={"team": "docs"})])):
+        (full,) = (await said(*CHECK))["registries"]
+    async with stocked(Content([])):
+        (empty,) = (await said(*CHECK))["registries"]
+
+    assert full["policies"][0]["unmatched"] == empty["policies"][0]["unmatched"] == []
+
+
+async def test_of_many_labels_some_are_named() -> None:
+    rule = {"registry": "main", "namespaces": ["*"], "labels": {"team": "dcos"}}
+    write("policies/default", POLICY | {"registry": {"see": [rule]}})
+    entries = [Published(name=f"n{number}", labels={"team": f"t{number:02}"}) for number in range(12)]
+    async with stocked(Content(entries)):
+        (main,) = (await said(*CHECK))["registries"]
+
+    assert main["policies"][0]["unmatched"][0]["message"].endswith("team=t09 and 2 more")
 
 
 async def test_what_a_registry_says_can_not_write_to_the_terminal() -> None:
