@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp_agentspawn.adapters.files import Folder, Problem
 from mcp_agentspawn.cli.escaping import behind_gutter, escaped
-from mcp_agentspawn.cli.policy_lines import key_behind, line_behind
+from mcp_agentspawn.cli.policy_lines import key_behind, lines_behind
 from mcp_agentspawn.cli.surveying import Survey, Worth
 from mcp_agentspawn.cli.wording import fact
 from mcp_agentspawn.core.registry import Handle
@@ -40,7 +40,7 @@ def _worth(worth: Worth, policies: Folder[Policy]) -> Document:
         "found": worth.found,
         "spawnable": worth.spawnable,
         "blocked": [
-            {"code": code, "line": _behind(code, worth.policy, policies), "entries": list(handles)}
+            {"code": code, "line": _behind(code, worth, policies), "entries": list(handles)}
             for code, handles in worth.blocked.items()
         ],
         "flagged": [{"code": code, "entries": list(handles)} for code, handles in worth.flagged.items()],
@@ -49,10 +49,13 @@ def _worth(worth: Worth, policies: Folder[Policy]) -> Document:
     }
 
 
-def _behind(code: str, policy: str, policies: Folder[Policy]) -> str:
-    """The line that a change of would let such entries through; `""` where no key does."""
+def _behind(code: str, worth: Worth, policies: Folder[Policy]) -> str:
+    """The lines that a change of would let such entries through; `""` where no key does."""
     is_a_key = len(key_behind(code)) > 1
-    return str(line_behind(policies, policy, code) or "") if is_a_key else ""
+    if not is_a_key:
+        return ""
+    entries = [worth.entries[handle] for handle in worth.blocked[code]]
+    return " and ".join(map(str, lines_behind(policies, worth.policy, code, entries)))
 
 
 def lines(said: Document, examples: int) -> Iterator[str]:

@@ -77,7 +77,7 @@ def explain(proposal: str, root: Root, policies: Path, templates: Path, **option
     if explained is None:
         complain(f"{root.name} has no proposal {proposal!r}. {FIND}")
         sys.exit(FINDINGS)
-    said = document(explained, folders.policies, manifest=options["manifest"])
+    said = document(explained, folders.policies, options["registries"], manifest=options["manifest"])
     if options["as_json"]:
         click.echo(json.dumps(said, indent=2))
     else:

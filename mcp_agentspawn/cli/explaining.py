@@ -1,27 +1,39 @@
 """How an explanation looks: for people, line by line, and for programs, as JSON."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from mcp_agentspawn.adapters.files import Folder
-from mcp_agentspawn.cli.policy_lines import PolicyLine, line_behind
-from mcp_agentspawn.core.verdict import Allow, Deny, Finding, Reason
+from mcp_agentspawn.cli.policy_lines import PolicyLine, lines_behind
+from mcp_agentspawn.core.verdict import Allow, Deny, Reason
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.explain import Cause, Explained, Unanswered, Unasked
+from mcp_agentspawn.operations.explain import Cause, Explained, Heard, Unanswered, Unasked
 
 Document = dict[str, Any]
 COLUMN = 12
-LABELS: Mapping[Cause, str] = {"forbidden": "you may not ask", "unavailable": "no answer", "failed": "failed"}
+LABELS: Mapping[Cause, str] = {
+    "forbidden": "you may not ask",
+    "unavailable": "no answer",
+    "failed": "failed",
+    "unknown_registry": "no registry",
+    "registry_away": "no answer of registry",
+}
 MEANING: Mapping[Cause, str] = {
     "forbidden": "you may not ask all of it; use an identity that may read what the server reads",
     "unavailable": "the cluster did not answer; try again later",
     "failed": "the guard itself failed, as the server's would",
+    "unknown_registry": "the entry's registry is not in {registries}",
+    "registry_away": "the entry's registry did not answer; ask agentspawn registry check --registries {registries}",
 }
-REGISTRIES = "an entry is read from the registries in --registries FOLDER; see agentspawn registry check"
+NO_FOLDER = "--registries FOLDER, which was not given"
 
 
-def document(explained: Explained, policies: Folder[Policy], *, manifest: bool) -> Document:
-    """An explanation as JSON; `policy` is the line behind a verdict, its `file` empty where a default stands behind."""
+def document(explained: Explained, policies: Folder[Policy], registries: Path | None, *, manifest: bool) -> Document:
+    """An explanation as JSON; `policy` is the line behind a verdict, its `file` empty where a default stands behind.
+
+    `registries` is the folder that was looked into; `None`: there was none.
+    """
     said: Document = {
         "step": explained.step,
         "root": explained.caller.root.name,
@@ -31,13 +43,14 @@ def document(explained: Explained, policies: Folder[Policy], *, manifest: bool) 
         "unanswered": [one.guard for one in explained.unanswered],
         "policies": [policies.file(name) for name in explained.policies],
         "known": explained.known,
+        "registries": str(registries or ""),
         "changed": [_reason(reason) for reason in explained.changed],
-        "guards": [_guard(one, policies, explained.policies) for one in explained.heard],
+        "guards": [_guard(one, policies, explained) for one in explained.heard],
     }
     return said | ({"manifest": explained.manifest} if manifest else {})
 
 
-def _guard(one: Finding | Unanswered | Unasked, policies: Folder[Policy], names: tuple[str, ...]) -> Document:
+def _guard(one: Heard, policies: Folder[Policy], explained: Explained) -> Document:
     if isinstance(one, Unasked):
         return {"guard": one.guard, "verdict": "not asked", "why": one.why}
     if isinstance(one, Unanswered):
@@ -54,8 +67,10 @@ def _guard(one: Finding | Unanswered | Unasked, policies: Folder[Policy], names:
     reasons = () if isinstance(verdict, Allow) else verdict.reasons
     word = "allow" if isinstance(verdict, Allow) else "deny" if isinstance(verdict, Deny) else "hold"
     codes = [reason.code for reason in reasons] or [one.guard]
-    found = [line_behind(policies, names[0], code) for code in codes] if len(names) == 1 else []
-    behind = {str(line): _line(line) for line in found if line}
+    entries = [explained.entry] if explained.entry else []
+    name = explained.policies[0] if len(explained.policies) == 1 else ""
+    found = [line for code in codes for line in lines_behind(policies, name, code, entries)] if name else []
+    behind = {str(line): _line(line) for line in found}
     return {
         "guard": one.guard,
         "verdict": word,
@@ -92,9 +107,7 @@ def _unanswered(said: Document) -> Iterator[str]:
     """One line for each cause."""
     for cause, meaning in MEANING.items():
         if guards := [guard["guard"] for guard in said["guards"] if guard.get("cause") == cause]:
-            yield f"unanswered: {', '.join(guards)}: {meaning}"
-    if "registry" in said["unanswered"]:
-        yield f"registry: {REGISTRIES}"
+            yield f"unanswered: {', '.join(guards)}: {meaning.format(registries=said['registries'] or NO_FOLDER)}"
 
 
 def _of_guard(guard: Document) -> Iterator[str]:

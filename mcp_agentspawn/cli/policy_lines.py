@@ -1,5 +1,6 @@
 """Which line of which policy file stands behind what a guard said."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import BaseModel
 from mcp_agentspawn.adapters.files import Folder
 from mcp_agentspawn.core.digest import canonical
 from mcp_agentspawn.core.guard import LedgerGuard
+from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.guards import Policy
 
 MOST_VALUE_CHARACTERS = 100
@@ -29,6 +31,7 @@ NAMED_OTHERWISE = {
 """Reason codes that do not bear the name of the key behind them. All others do, or are not for a policy to set."""
 
 Key = tuple[str, ...]
+SEE: Key = ("registry", "see")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,25 @@ def line_behind(policies: Folder[Policy], name: str, code: str) -> PolicyLine | 
         return PolicyLine(policies.file(name), document.line_of(found[0]), *_said(found))
     default = _at(_as_written(policy.model_dump(exclude_none=True)), _shared(policy, key))
     return PolicyLine("", 0, *_said(default)) if default else None
+
+
+def lines_behind(
+    policies: Folder[Policy], name: str, code: str, entries: Collection[RegistryEntry]
+) -> Sequence[PolicyLine]:
+    """The same of registry entries that the code is about: instead of all of `see`, the rules that show one of them."""
+    if key_behind(code) == SEE:
+        see = policies.values[name].registry.see
+        shown = [number for number, rule in enumerate(see) if any(map(rule.scope.holds, entries))]
+        if shown:
+            return [_rule(policies, name, number) for number in shown]
+    line = line_behind(policies, name, code)
+    return [line] if line else []
+
+
+def _rule(policies: Folder[Policy], name: str, number: int) -> PolicyLine:
+    document = policies.documents[name]
+    path: tuple[str | int, ...] = (*SEE, number)
+    return PolicyLine(policies.file(name), document.line_of(path), document.key_of(path), document.at(path))
 
 
 def _at(value: Any, key: Key) -> tuple[Key, Any] | None:

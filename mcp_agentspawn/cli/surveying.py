@@ -46,9 +46,9 @@ class Worth:
     """What callers under a policy find in a registry: how many entries, and how many of them they could spawn.
 
     `blocked` are the others, by the code of each reason that stands in the way; `flagged` are those that are found
-    last, by the content rules that what they say of themselves falls under. Entries are named by their handles.
-    `unknown_servers` are the tool servers of found entries that the policy does not know, with how many entries have
-    them; `unmatched` is what its rules name and the registry does not have.
+    last, by the content rules that what they say of themselves falls under. Entries are named by their handles, by
+    which `entries` has them. `unknown_servers` are the tool servers of found entries that the policy does not know,
+    with how many entries have them; `unmatched` is what its rules name and the registry does not have.
     """
 
     policy: str
@@ -56,6 +56,7 @@ class Worth:
     spawnable: int
     blocked: Mapping[str, Sequence[str]]
     flagged: Mapping[str, Sequence[str]]
+    entries: Mapping[str, RegistryEntry]
     unknown_servers: Mapping[str, int]
     unmatched: Sequence[tuple[Path, str]]
 
@@ -95,6 +96,7 @@ async def worth(rules: Rules, name: str, registry: str, entries: Collection[Regi
         spawnable=sum(hit.spawnable for hit in hits),
         blocked=_by((reason.code, hit) for hit in hits for reason in hit.blocked_by),
         flagged=_by((flag, hit) for hit in hits for flag in hit.flags),
+        entries={str(entry.handle): entry for entry in seen},
         unknown_servers=_unknown_servers(policy, seen),
         unmatched=tuple(unmatched(policy, registry, entries)),
     )

@@ -10,6 +10,7 @@ from mcp_agentspawn.core.errors import AgentSpawnError, Refused, Upstream
 from mcp_agentspawn.core.facts import Facts
 from mcp_agentspawn.core.guard import Asked, Guard, Rendered, Step, decide, verdict_of
 from mcp_agentspawn.core.model import Caller, Manifest, Root
+from mcp_agentspawn.core.registry import Handle, RegistryEntry
 from mcp_agentspawn.core.render import proposal_id
 from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.core.verdict import Decision, Deny, Finding, Outcome, Reason
@@ -30,8 +31,9 @@ CREATE_ANSWERS = "at apply the create itself is the answer"
 IN_TIME = "not in time"
 MOST_DETAIL = 300
 
-Cause = Literal["forbidden", "unavailable", "failed"]
-"""Why a guard has no answer: whoever asks may not know it, the cluster does not say it, or the guard itself failed."""
+Cause = Literal["forbidden", "unavailable", "failed", "unknown_registry", "registry_away"]
+"""Why a guard has no answer: whoever asks may not know it, the cluster does not say it, the guard itself failed, or,
+of a registry entry, there is no such registry here or it does not say what the entry is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,10 @@ class Unasked:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A guard that was asked and could not learn what it judges by; `detail` is what it met, for operators."""
+    """A guard that was asked and could not learn what it judges by; `detail` is what it met, for operators.
+
+    Of an entry, `detail` is the registry.
+    """
 
     guard: str
     cause: Cause
@@ -60,6 +65,7 @@ class Explained:
 
     `policies` names all that match the caller. `known` is the proposal that stands for the same request already, or
     `""`. `changed` is what a proposal rests on and is no longer so. `manifest` is `None` when nothing was rendered.
+    `entry` is the registry entry that was judged; `None` when there was none.
     """
 
     step: Step
@@ -69,6 +75,7 @@ class Explained:
     known: str = ""
     changed: tuple[Reason, ...] = ()
     manifest: Manifest | None = None
+    entry: RegistryEntry | None = None
 
     @property
     def decision(self) -> Decision:
@@ -103,14 +110,15 @@ async def explain_request(services: Services, caller: Caller, ask: Ask) -> Expla
     policy = rules.policies[policies[0]]
     entry = await read_entry(services, policy, ask.registry_entry)
     if isinstance(entry, Reason):
-        return Explained("propose", caller, policies, _without_entry("registry", entry, entry, policy))
+        judged = _answer(services, ask.registry_entry, entry, Finding("registry", Deny((entry,))))
+        return Explained("propose", caller, policies, _without_entry(judged, policy))
     asked = resolved(policy, caller, ask, rules.templates.get(ask.template), entry)
     ledger, rendered = await facts.ledger(caller, fresh=True), _rendered(services, asked)
     heard = await _heard(policy, "propose", asked, rendered, facts)
     if isinstance(rendered, str):
-        return Explained("propose", caller, policies, heard)
+        return Explained("propose", caller, policies, heard, entry=entry)
     known = ledger.find(rendered.agent.lineage.request_digest)
-    return Explained("propose", caller, policies, heard, known, manifest=rendered.manifest)
+    return Explained("propose", caller, policies, heard, known, manifest=rendered.manifest, entry=entry)
 
 
 async def explain_proposal(services: Services, root: Root, id_: str, account: str = "") -> Explained | None:
@@ -135,16 +143,23 @@ async def explain_proposal(services: Services, root: Root, id_: str, account: st
         return Explained("apply", caller, policies, heard, manifest=json.loads(stored.manifest))
     entry = await read_entry(services, matter.policy, stored.request.entry)
     if isinstance(entry, Reason):
-        heard = _without_entry("proposal", entry, ENTRY, matter.policy)
+        judged = _answer(services, stored.request.entry, entry, Finding("proposal", Deny((ENTRY,))))
+        heard = _without_entry(judged, matter.policy)
         return Explained("apply", caller, policies, heard, manifest=json.loads(stored.manifest))
     return await _open(replace(matter, entry=entry), policies)
 
 
-def _without_entry(guard: str, why: Reason, denial: Reason, policy: Policy) -> tuple[Heard, ...]:
-    """What is heard when there is no entry to judge: a denial, or that the registry did not say."""
-    answer: Heard = Finding(guard, Deny((denial,)))
-    if why is UNANSWERED:
-        answer = Unanswered("registry", "unavailable", why.message)
+def _answer(services: Services, handle: str, why: Reason, denial: Finding) -> Finding | Unanswered:
+    """The denial, unless nobody said what the entry is: then which registry that was, or that there is none such."""
+    named = Handle.read(handle)
+    if why is not UNANSWERED or named is None:
+        return denial
+    there = named.registry in {standing.registry for standing in services.registries.standings()}
+    return Unanswered("registry", "registry_away" if there else "unknown_registry", named.registry)
+
+
+def _without_entry(answer: Finding | Unanswered, policy: Policy) -> tuple[Heard, ...]:
+    """What is heard when there is no entry to judge."""
     return (answer, *(one for one in _unasked(policy, NO_ENTRY) if one.guard != answer.guard))
 
 
@@ -178,6 +193,7 @@ async def _open(matter: Matter, policies: tuple[str, ...]) -> Explained:
         (Finding("proposal", verdict_of(reasons)), *heard),
         changed=tuple(await changed_since(matter)),
         manifest=json.loads(stored.manifest),
+        entry=matter.entry,
     )
 
 

@@ -368,8 +368,8 @@ async def test_what_stands_in_the_way_of_an_entry_has_its_line_of_the_policy(ent
         found = await explained(await _handle("cost-analyst"))
 
     assert found["codes"] == ["registry.image_not_allowed", "registry.no_template"]
-    shown = '[{"namespaces":["*"],"registry":"main","templates":["registry-worker"]}]'
-    see = f"policies/default.yaml:{_line_of('see')}: registry.see: {shown}"
+    shown = '{"namespaces":["*"],"registry":"main","templates":["registry-worker"]}'
+    see = f"policies/default.yaml:{_line_of('see') + 1}: registry.see[0]: {shown}"
     assert behind(found, "registry") == ["default of agentspawn: registry.images: []", see]
 
 
@@ -378,11 +378,29 @@ def _line_of(key: str) -> int:
     return next(number for number, line in enumerate(lines, start=1) if f'"{key}"' in line)
 
 
-def test_without_registries_nobody_says_what_the_entry_is_and_where_it_is_read_is_said(entry: str) -> None:
+def test_without_registries_nobody_says_what_the_entry_is_and_what_is_missing_is_said(entry: str) -> None:
     result = run(*OF_ENTRY, "--registry-entry", entry)
 
     assert result.exit_code == 3
+    assert "detail: no registry: main" in result.output
     assert "--registries FOLDER" in result.output.splitlines()[-1]
+    assert "cluster" not in result.output
+
+
+async def test_a_registry_that_is_not_in_the_folder_is_told_from_one_that_does_not_answer(entry: str) -> None:
+    registries.write("elsewhere/other", {"private_addresses": True, "url": "http://127.0.0.1:1"})
+    missing = await asyncio.to_thread(run, *OF_ENTRY, "--registry-entry", entry, "--registries", "elsewhere")
+    async with registries.stocked() as standin:
+        standin.inject(Failing())
+        away = await asyncio.to_thread(run, *OF_ENTRY, "--registry-entry", entry)
+
+    causes = [
+        next(line for line in one.output.splitlines() if line.startswith("unanswered: registry: "))
+        for one in (missing, away)
+    ]
+    assert [one.exit_code for one in (missing, away)] == [3, 3]
+    assert causes[0].endswith(" not in elsewhere")
+    assert causes[1].endswith(" agentspawn registry check --registries registries")
 
 
 def test_a_handle_that_is_none_is_unknown(entry: str) -> None:

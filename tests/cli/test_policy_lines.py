@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from mcp_agentspawn.adapters.files import examine
-from mcp_agentspawn.cli.policy_lines import NAMED_OTHERWISE, PolicyLine, key_behind, line_behind
+from mcp_agentspawn.cli.policy_lines import NAMED_OTHERWISE, PolicyLine, key_behind, line_behind, lines_behind
 from mcp_agentspawn.guards import Policy
+from tests.builders import registry_entry
 
 TEXT = """\
 callers: {namespaces: [agents]}
@@ -68,3 +69,26 @@ def test_a_long_value_is_cut(tmp_path: Path) -> None:
 
     assert str(line).endswith("xxx...")
     assert len(str(line)) < 150
+
+
+SEES = """\
+registry:
+  see:
+    - {registry: main, namespaces: [elsewhere]}
+    - registry: main
+      namespaces: ["*"]
+    - {registry: main, namespaces: [default], labels: {team: nobody}}
+"""
+
+
+def test_behind_what_is_said_of_an_entry_stands_the_rule_that_shows_it(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text(SEES)
+    read = examine(tmp_path, Policy)
+    (line,) = lines_behind(read, "default", "registry.no_template", [registry_entry(namespace="default")])
+    shown = lines_behind(read, "default", "registry.no_template", [registry_entry(namespace="elsewhere")])
+    hidden = lines_behind(read, "default", "registry.unknown_entry", [])
+
+    assert (line.line, line.key, line.value) == (4, "registry.see[1]", {"registry": "main", "namespaces": ["*"]})
+    assert [one.line for one in shown] == [3, 4]
+    assert [(one.line, one.key) for one in hidden] == [(2, "registry.see")]
+    assert lines_behind(read, "default", "proposal.expired", []) == []

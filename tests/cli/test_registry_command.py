@@ -71,6 +71,7 @@ async def test_a_reason_that_no_key_of_a_policy_could_take_away_has_no_line() ->
 
     lines = {blocked["code"]: blocked["line"] for blocked in main["policies"][0]["blocked"]}
     assert {code for code, line in lines.items() if line} == {"registry.image_not_allowed", "registry.no_template"}
+    assert ": registry.see[0]: " in lines["registry.no_template"]
 
 
 async def test_without_examples_the_counts_stand_alone() -> None:

@@ -16,7 +16,7 @@ from mcp_agentspawn.operations import apply as module
 from mcp_agentspawn.operations.answers import Applied, Proposed, Refusal
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.browse import get_subagent
-from mcp_agentspawn.operations.explain import explain_proposal, explain_request
+from mcp_agentspawn.operations.explain import Unanswered, explain_proposal, explain_request
 from mcp_agentspawn.operations.propose import propose
 from tests.builders import (
     CALLER,
@@ -282,6 +282,17 @@ async def test_explain_says_of_a_request_what_the_registry_says() -> None:
     assert good.outcome == "pending_approval"
     assert (gone.outcome, gone.codes) == ("denied", ("registry.unknown_entry",))
     assert (away.outcome, away.codes) == ("unanswered", ("registry.unanswered",))
+    assert (good.entry, away.entry) == (registry_entry(), None)
+
+
+async def test_explain_tells_a_registry_that_does_not_answer_from_one_that_there_is_not() -> None:
+    setup = stocked()
+    setup.registries.away.add("main")
+    away = await explain_request(setup.services, CALLER, wanted())
+    nowhere = await explain_request(registry_bench().services, CALLER, wanted())
+
+    assert away.unanswered == (Unanswered("registry", "registry_away", "main"),)
+    assert nowhere.unanswered == (Unanswered("registry", "unknown_registry", "main"),)
 
 
 async def test_explain_says_of_a_proposal_what_the_registry_says() -> None:
