@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mcp_agentspawn.adapters.files import Folder, Problem
-from mcp_agentspawn.cli.escaping import behind_gutter, escaped
+from mcp_agentspawn.cli.escaping import behind_gutter, escaped, unwritten
 from mcp_agentspawn.cli.policy_lines import key_behind, lines_behind
 from mcp_agentspawn.cli.surveying import Survey, Worth
 from mcp_agentspawn.cli.wording import fact
@@ -69,7 +69,7 @@ def lines(said: Document, examples: int) -> Iterator[str]:
     for policy in said["policies"] if said["read"] != "not" else ():
         yield escaped(f"  under {policy['policy']}: {policy['found']} found, {policy['spawnable']} spawnable")
         for one in policy["unmatched"]:
-            yield escaped(f"    {Problem(**one)}")
+            yield escaped(unwritten(f"    {Problem(**one)}"))
         for blocked in policy["blocked"]:
             by = f" by {blocked['line']}" if blocked["line"] else ""
             yield from _some(blocked, f"can not be spawned: {blocked['code']}{by}", examples)

@@ -1,7 +1,10 @@
 """Text from a cluster on a terminal: nothing in it can hide, reorder, overwrite, or pass for a line of ours."""
 
+import re
 import shutil
 from collections.abc import Iterable, Iterator
+
+from mcp_agentspawn.core.text import WRITTEN_OUT, hidden_characters
 
 ACCENTED = frozenset(map(chr, range(0xC0, 0x180))) - frozenset("\xd7\xf7\u0131\u0138\u0140\u0149\u017f")
 """Latin letters with accents, without the signs between them and those that pass for a plain letter."""
@@ -39,6 +42,19 @@ def behind_gutter(lines: Iterable[str], head: str) -> Iterator[str]:
         for start in range(0, max(len(line), 1), room):
             yield f"{head}{GOES_ON if start else LINE}{line[start : start + room]}"
             head = " " * len(head)
+
+
+def unwritten(text: str) -> str:
+    r"""A registry's text, whose hidden characters are written `\u{…}`, with these put back: `escaped` writes them so.
+
+    Others are not put back: who wrote them so meant just that.
+    """
+    return WRITTEN_OUT.sub(_hidden_again, text)
+
+
+def _hidden_again(written: re.Match[str]) -> str:
+    character = chr(int(written[1], 16))
+    return character if hidden_characters(character, lines=True) else written[0]
 
 
 def unusual(*texts: str) -> list[str]:

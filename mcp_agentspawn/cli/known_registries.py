@@ -1,5 +1,6 @@
 """The folder of registries that a command works with, and the registries as they are now."""
 
+import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,27 +18,38 @@ from mcp_agentspawn.cli.rule_folders import FOLDER, there
 from mcp_agentspawn.composing import read_once
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.settings import PREFIX
 
 HERE = Path("registries")
+VARIABLE = f"{PREFIX}REGISTRIES"
+SAMPLE = "docs/registries/main.yaml"
 
 
 def registries_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--registries`."""
     return click.option(
-        "--registries", type=FOLDER, help=f"The folder of registries; default ./{HERE} where it is, otherwise none."
+        "--registries",
+        type=FOLDER,
+        help=f"The folder of registries; default {VARIABLE}, or ./{HERE} where it is, otherwise none.",
     )(command)
 
 
 def at_hand(folder: Path | None) -> Path | None:
-    """The folder that was named, looked through, or the one that lies here; `None` where there is none, or no file."""
-    if folder is None and not any(HERE.glob("*.yaml")):
+    """The folder that was named, looked through, or else the setting's, or the one that lies here.
+
+    `None` where there is none, or where the setting's has no file: that of a server without registries is such a one.
+    """
+    named = os.environ.get(VARIABLE)
+    default = Path(named or HERE)
+    if folder is None and not any(default.glob("*.yaml")) and (default.is_dir() or not named):
         return None
-    return read_sources(folder or HERE).path
+    return read_sources(folder or default).path
 
 
 def read_sources(folder: Path) -> Folder[Source]:
     """All of a folder. Raises ConfigError with every problem; ends the command when it is not there or empty."""
-    read = there(examine(folder, Source), "--registries")
+    advice = f"; begin with: mkdir -p {folder} && cp {SAMPLE} {folder}/"
+    read = there(examine(folder, Source), "--registries", advice)
     if read.problems:
         raise ConfigError([str(problem) for problem in read.problems])
     return read

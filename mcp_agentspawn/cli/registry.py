@@ -13,7 +13,7 @@ from mcp_agentspawn.adapters.registry.source import Source
 from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.checking import Document, document, lines
 from mcp_agentspawn.cli.escaping import escaped
-from mcp_agentspawn.cli.known_registries import HERE, read_sources
+from mcp_agentspawn.cli.known_registries import HERE, VARIABLE, read_sources
 from mcp_agentspawn.cli.rule_folders import FOLDER, RuleFolders, folder_options, read_rules
 from mcp_agentspawn.cli.surveying import showing, surveyed, unknown, worth
 
@@ -24,7 +24,15 @@ def registry() -> None:
 
 
 @registry.command("check")
-@click.option("--registries", type=FOLDER, default=HERE, show_default=True, help="The folder of registries.")
+@click.option(
+    "--registries",
+    type=FOLDER,
+    default=HERE,
+    show_default=True,
+    envvar=VARIABLE,
+    show_envvar=True,
+    help="The folder of registries.",
+)
 @click.option("--examples", type=click.IntRange(0), default=3, show_default=True, help="How many entries per reason.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON, with every entry of each reason.")
 @folder_options

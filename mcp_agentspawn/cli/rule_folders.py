@@ -15,6 +15,7 @@ from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.services import Rules
+from mcp_agentspawn.settings import PREFIX
 
 FOLDER = click.Path(path_type=Path)
 
@@ -44,11 +45,11 @@ def read_rules(policies: Path, templates: Path) -> RuleFolders:
     return read
 
 
-def there(read: Folder[M], option: str) -> Folder[M]:
+def there(read: Folder[M], option: str, advice: str = "") -> Folder[M]:
     """The folder as it was read. Ends the command when it is not there or empty, and says how it was named."""
     for problem in read.problems:
         if _of_folder(problem, read.path):
-            click.echo(line_of(problem, {option: read.path}), err=True)
+            click.echo(f"{line_of(problem, {option: read.path})}{advice}", err=True)
             sys.exit(FINDINGS)
     return read
 
@@ -66,10 +67,16 @@ def _of_folder(problem: Problem, folder: Path) -> bool:
 
 
 def folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--policies` and `--templates`."""
+    """Add `--policies` and `--templates`, which the settings of a server give, too."""
     for name in ("templates", "policies"):
         option = click.option(
-            f"--{name}", type=FOLDER, default=Path(name), show_default=True, help=f"The folder of {name}."
+            f"--{name}",
+            type=FOLDER,
+            default=Path(name),
+            show_default=True,
+            envvar=PREFIX + name.upper(),
+            show_envvar=True,
+            help=f"The folder of {name}.",
         )
         command = option(command)
     return command

@@ -104,8 +104,7 @@ async def _searched(
 
 def _print(found: Hits, folders: RuleFolders, root: Root, *, as_json: bool) -> None:
     (name,) = folders.rules.matching(root)
-    named = folders.policies.values[name].view(folders.rules.templates).registries
-    said = document(found, folders.policies.file(name), sorted(named))
+    said = document(found, folders.policies.file(name))
     if as_json:
         click.echo(json.dumps(said, indent=2))
         return

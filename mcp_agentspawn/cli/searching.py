@@ -1,20 +1,21 @@
 """How a search looks: for people, line by line, and for programs, as JSON. What strangers wrote is behind a gutter."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from mcp_agentspawn.cli.escaping import escaped
+from mcp_agentspawn.cli.escaping import escaped, unwritten
 from mcp_agentspawn.cli.wording import fact
 from mcp_agentspawn.operations.answers import Hits
+from mcp_agentspawn.operations.search import UNKNOWN
 
 Document = dict[str, Any]
+MISSING = "not there: the policy shows it, and no file of --registries bears its name"
 
 
-def document(found: Hits, policy: str, registries: Sequence[str]) -> Document:
-    """An answer as JSON; `missing` are those of the registries that the policy shows which are not there."""
-    known = {state.registry for state in found.registries}
-    return {"policy": policy, **asdict(found), "missing": [name for name in registries if name not in known]}
+def document(found: Hits, policy: str) -> Document:
+    """An answer as JSON."""
+    return {"policy": policy, **asdict(found)}
 
 
 def lines(said: Document) -> Iterator[str]:
@@ -42,7 +43,7 @@ def _worth(hit: Document) -> str:
 
 def _hit(hit: Document) -> Iterator[str]:
     """Its handle is on a line of its own, whole, to be copied: its form leaves no room for words."""
-    yield from fact("name", hit["name"])
+    yield from fact("name", unwritten(hit["name"]))
     yield f"  {escaped(hit['handle'])}"
     yield from fact("matched", f"{', '.join(hit['matched']) or 'everything is listed'}; score {hit['score']:g}")
     if hit["running"]:
@@ -54,18 +55,20 @@ def _hit(hit: Document) -> Iterator[str]:
     if not hit["spawnable"] and hit["template"]:
         yield from fact("template", f"{hit['template']} would take it, risk {hit['risk']}")
     if hit["labels"]:
-        yield from fact("labels", ", ".join(hit["labels"]))
+        yield from fact("labels", unwritten(", ".join(hit["labels"])))
     if hit["description"]:
-        yield from fact("description", hit["description"])
+        yield from fact("description", unwritten(hit["description"]))
 
 
 def _registries(said: Document) -> Iterator[str]:
-    if said["registries"] or said["missing"]:
+    if said["registries"]:
         yield ""
         yield "Registries"
     for state in said["registries"]:
-        since = f", as of {state['as_of']} ({state['age_seconds']} s ago)" if state["as_of"] else ""
-        problems = f": {', '.join(state['problems'])}" if state["problems"] else ""
-        yield from fact(state["registry"], f"{state['freshness']}{since}{problems}")
-    for name in said["missing"]:
-        yield from fact(name, "not there: the policy shows it, and no file of --registries bears its name")
+        yield from fact(state["registry"], MISSING if UNKNOWN in state["problems"] else _standing(state))
+
+
+def _standing(state: Document) -> str:
+    since = f", as of {state['as_of']} ({state['age_seconds']} s ago)" if state["as_of"] else ""
+    problems = f": {', '.join(state['problems'])}" if state["problems"] else ""
+    return f"{state['freshness']}{since}{problems}"

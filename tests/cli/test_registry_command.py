@@ -1,5 +1,6 @@
 """`agentspawn registry check`: every registry and every way in which it fails is named, with what could be spawned."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,16 @@ async def test_what_a_registry_says_can_not_write_to_the_terminal() -> None:
 
     assert all(line.isprintable() for line in result.output.splitlines())
     assert result.output.count("main: read ") <= 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_without_a_registry_it_is_said_how_to_begin(there: bool) -> None:
+    if there:
+        await asyncio.to_thread(Path("registries").mkdir)
+    result = await run(*CHECK)
+
+    assert result.exit_code == 1
+    assert result.output.endswith("; begin with: mkdir -p registries && cp docs/registries/main.yaml registries/\n")
 
 
 @pytest.mark.parametrize(

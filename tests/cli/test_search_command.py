@@ -20,6 +20,7 @@ from mcp_agentspawn.cli.searching import document, lines
 from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.registry import HANDLE
+from mcp_agentspawn.core.text import written_out
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.localplane.registry.faults import Failing
 from mcp_agentspawn.operations.answers import Hit, Hits, RegistryState
@@ -52,6 +53,31 @@ def handles(said: dict[str, Any]) -> list[str]:
     return [hit["handle"].partition("#")[0] for hit in said["hits"]]
 
 
+async def test_a_server_s_settings_name_the_folders_of_a_command_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stocked():
+        for name in ("policies", "templates", "registries"):
+            (tmp_path / name).rename(tmp_path / f"other-{name}")
+            monkeypatch.setenv(f"AGENTSPAWN_{name.upper()}", f"other-{name}")
+        found = await said("search", "web research")
+        checked = await said("registry", "check")
+
+    assert found["policy"] == "other-policies/default.yaml"
+    assert [state["registry"] for state in found["registries"]] == ["main"]
+    assert [one["registry"] for one in checked["registries"]] == ["main"]
+
+
+def test_a_setting_s_folder_of_registries_may_be_empty_but_has_to_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTSPAWN_REGISTRIES", "other-registries")
+    missing = run("research")
+    Path("other-registries").mkdir()
+    empty = run("research")
+
+    assert (missing.exit_code, empty.exit_code) == (1, 0)
+    assert "--registries other-registries: " in missing.output
+
+
 async def test_entries_and_templates_are_found_with_what_stands_in_their_way() -> None:
     async with stocked():
         found = await said("search", "web research")
@@ -62,7 +88,7 @@ async def test_entries_and_templates_are_found_with_what_stands_in_their_way() -
     assert (entry["spawnable"], entry["template"], entry["risk"]) == (True, "registry-worker", "medium")
     assert entry["matched"]
     assert [(state["registry"], state["freshness"]) for state in found["registries"]] == [("main", "fresh")]
-    assert (found["policy"], found["outcome"], found["missing"]) == ("policies/default.yaml", "allowed", [])
+    assert (found["policy"], found["outcome"]) == ("policies/default.yaml", "allowed")
 
 
 async def test_people_read_the_same_and_can_copy_the_handle() -> None:
@@ -93,8 +119,8 @@ async def test_a_registry_that_fails_is_named_and_the_others_and_the_templates_a
     assert {one["registry"]: (one["freshness"], one["problems"]) for one in found["registries"]} == {
         "broken": ("away", ["registry.server_error"]),
         "main": ("away", ["registry.unreachable"]),
+        "nowhere": ("away", ["registry.unknown"]),
     }
-    assert found["missing"] == ["nowhere"]
     assert result.exit_code == 0
     assert "  broken       | away: registry.server_error" in result.output.splitlines()
     assert "  nowhere      | not there" in result.output
@@ -210,7 +236,16 @@ def hit(**changes: Any) -> Hit:
 
 
 def page(*hits: Hit, **changes: Any) -> list[str]:
-    return list(lines(document(Hits(hits=hits, **changes), "policies/default.yaml", ())))
+    return list(lines(document(Hits(hits=hits, **changes), "policies/default.yaml")))
+
+
+def test_a_hidden_character_that_was_written_out_is_shown_as_everywhere_else() -> None:
+    written = written_out("a\u200bb\u202e")
+    found = page(hit(name=written, description=rf"{written} \u{{41}} \u{{a}}", labels=(f"team={written}",)))
+
+    assert r"  name         | a\u{200b}b\u{202e}" in found
+    assert r"  description  | a\u{200b}b\u{202e} \\u{41} \\u{a}" in found
+    assert r"  labels       | team=a\u{200b}b\u{202e}" in found
 
 
 @given(TEXT, TEXT)

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from mcp_agentspawn.adapters.files import examine
+from mcp_agentspawn.adapters.files.strict_yaml import read_yaml
 from mcp_agentspawn.adapters.registry.endpoint import Endpoint
 from mcp_agentspawn.adapters.registry.source import Source, endpoints
 from mcp_agentspawn.core.errors import ConfigError
 
+SAMPLE = Path(__file__).parents[3] / "docs" / "registries" / "main.yaml"
 LEAST = "url: https://registry.example\n"
 WHOLE = """\
 url: http://registry.example:8080/base
@@ -142,3 +145,22 @@ def test_a_helper_needs_little(module: str) -> None:
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert said.stdout == "[]\n"
+
+
+def test_the_sample_sets_the_address_alone_and_shows_every_other_key() -> None:
+    text = SAMPLE.read_text()
+    shown = set(re.findall(r"^#? ?([a-z_]+): ", text, re.MULTILINE))
+    (source,) = examine(SAMPLE.parent, Source).values.values()
+
+    assert source == Source(url="https://registry.example")
+    assert shown == set(Source.model_fields)
+
+
+def test_what_the_sample_shows_as_a_default_is_one() -> None:
+    lines = re.sub(
+        r"^# (private_addresses: false|[tr][a-z]+: [0-9]|most_[a-z]+: )", r"\1", SAMPLE.read_text(), flags=re.MULTILINE
+    )
+    written = Source.model_validate(read_yaml(lines).value)
+
+    assert len(written.model_fields_set) == 6
+    assert written == Source(url="https://registry.example")
