@@ -57,7 +57,7 @@ async def read_once(rules: Rules, folder: Path | None) -> AsyncIterator[LiveRegi
     """The registries of a folder (`None`: none) as they are now. Raises ConfigError."""
     async with LiveRegistries(endpoints(folder), SystemClock()) as registries:
         registries.show(rules.views())
-        await registries.refresh()
+        await registries.refresh(again=False)
         yield registries
 
 

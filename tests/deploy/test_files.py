@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mcp_agentspawn import settings
+from mcp_agentspawn.adapters.registry.indexing import INDEXERS_AT_ONCE
 from mcp_agentspawn.adapters.registry.live import READERS_AT_ONCE
 from mcp_agentspawn.adapters.registry.worker import MOST_ADDRESS_SPACE_BYTES
 from tests.deploy.cluster import SYSTEM, Manifest
@@ -162,10 +163,10 @@ def test_every_folder_of_a_setting_is_mounted_and_registries_need_not_be_there()
 def test_a_registry_that_makes_its_readers_large_takes_no_memory_from_the_server() -> None:
     """The kernel would end all of the container."""
     (container,) = _of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["spec"]["containers"]
-    readers_and_an_indexer = READERS_AT_ONCE + 1
+    helpers = READERS_AT_ONCE + INDEXERS_AT_ONCE
 
     limit = int(container["resources"]["limits"]["memory"].removesuffix("Mi")) << 20
-    assert limit >= (512 << 20) + readers_and_an_indexer * MOST_ADDRESS_SPACE_BYTES
+    assert limit >= (512 << 20) + helpers * MOST_ADDRESS_SPACE_BYTES
 
 
 @pytest.mark.parametrize("manifest", manifests_of(DEPLOY / "50-server.yaml"), ids=lambda manifest: manifest["kind"])

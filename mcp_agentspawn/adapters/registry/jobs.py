@@ -70,32 +70,29 @@ class ReadReport:
 
 @dataclass(frozen=True, slots=True)
 class IndexJob:
-    """Build an index for each view, called by a word, from these files of the folder, by registry."""
+    """Build the index of a view into this file of the folder, from these of its files, by registry."""
 
     folder: Path
+    file: str
     snapshots: Mapping[str, str]
-    views: Mapping[str, View]
+    view: View
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "IndexJob":
         """The job that was written as this."""
-        views = {name: View(frozenset(map(_scope, scopes))) for name, scopes in document["views"].items()}
-        return cls(Path(document["folder"]), document["snapshots"], views)
+        view = View(frozenset(map(_scope, document["scopes"])))
+        return cls(Path(document["folder"]), document["file"], document["snapshots"], view)
 
     def document(self) -> dict[str, Any]:
-        """As JSON can hold it; of a view its scopes only, for its templates need no index."""
-        views = {name: [_scope_document(scope) for scope in view.scopes] for name, view in self.views.items()}
-        return {"folder": str(self.folder), "snapshots": dict(self.snapshots), "views": views}
+        """As JSON can hold it; of the view its scopes only, for its templates need no index."""
+        scopes = [_scope_document(scope) for scope in self.view.scopes]
+        return {"folder": str(self.folder), "file": self.file, "snapshots": dict(self.snapshots), "scopes": scopes}
 
 
-def index_files(document: Mapping[str, Any], job: IndexJob) -> dict[str, Path]:
-    """The index of each view that the job asked for. Raises ValueError when the report does not name all of them."""
-    files: dict[str, str] = _fields(document, {"files": dict})["files"]
-    if files.keys() != job.views.keys() or not all(
-        isinstance(file, str) and FILE.match(file) for file in files.values()
-    ):
+def check_indexed(document: Mapping[str, Any], job: IndexJob) -> None:
+    """Raise ValueError for anything but the report of this job."""
+    if document != {"file": job.file}:
         raise ValueError("not the report of an indexing")
-    return {name: job.folder / file for name, file in files.items()}
 
 
 def _fields(document: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:

@@ -1,45 +1,45 @@
 """Registries that are read in the background, by processes of their own; what was read last is what is searched."""
 
 import asyncio
-import random
-import sqlite3
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
-from mcp_agentspawn.adapters.registry.breaker import Backoff
 from mcp_agentspawn.adapters.registry.client import TIMEOUTS_OF_A_READING, Client
 from mcp_agentspawn.adapters.registry.endpoint import Endpoint
 from mcp_agentspawn.adapters.registry.failures import ReadingFailed
 from mcp_agentspawn.adapters.registry.helpers import HelperFailed, helped
-from mcp_agentspawn.adapters.registry.indexes import Indexes, Scopes
+from mcp_agentspawn.adapters.registry.indexes import Scopes
+from mcp_agentspawn.adapters.registry.indexing import Indexing
 from mcp_agentspawn.adapters.registry.items import Dialect
-from mcp_agentspawn.adapters.registry.jobs import CRASHED, IndexJob, ReadJob, ReadReport, index_files
+from mcp_agentspawn.adapters.registry.jobs import CRASHED, ReadJob, ReadReport
 from mcp_agentspawn.adapters.registry.known import Known
 from mcp_agentspawn.adapters.registry.reading import read_one
 from mcp_agentspawn.adapters.registry.scratch import scratch_folder
-from mcp_agentspawn.adapters.registry.weighing import weighed
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.ports import Clock
-from mcp_agentspawn.core.registry import Handle, Page, Query, RegistryEntry, Standing, View
+from mcp_agentspawn.core.registry import UNREADABLE_ENTRY, Handle, Page, Query, RegistryEntry, Standing, View
 
 READER = "mcp_agentspawn.adapters.registry.read_worker"
-INDEXER = "mcp_agentspawn.adapters.registry.index_worker"
-READERS_AT_ONCE = 2
+READERS_AT_ONCE = 4
+"""Each registry has one place, so that a slow one does not hold up the others."""
+LOOKS_EVERY_SECONDS = 1.0
 WEIGHING_SECONDS = 300.0
 """How much longer than the reading itself the helper may take, to look through what it read."""
-INDEXING_SECONDS = 120.0
-ONE_SECONDS = 4.0
+ONE_SECONDS = 3.0
 ONE_BYTES = 2 * 1024 * 1024
-"""What it may take to read a single entry, while a caller waits."""
-OF_THE_ENTRY = frozenset(
-    {"registry.bad_request", "registry.dialect", "registry.too_large", "registry.unreadable_entry"}
-)
-"""What may be wrong with one entry alone: whoever asks for it again and again does not keep others from theirs."""
+"""What it may take to read a single entry, while a caller waits whose call has to be answered in its time too."""
+OF_THE_REGISTRY = frozenset({"registry.slowed", "registry.timeout", "registry.tls", "registry.unreachable"})
+"""What is no answer at all. Whatever else one entry answers, nobody keeps others from theirs by asking for it."""
+OF_THE_ENTRY = frozenset({"registry.bad_request", "registry.dialect", "registry.too_large", UNREADABLE_ENTRY})
+"""What may be wrong with one entry alone: then there is no such entry, whether it is hidden from the caller or not."""
+
+Task = asyncio.Task[None]
 
 log = structlog.get_logger()
 
@@ -64,20 +64,19 @@ class LiveRegistries:
     def __init__(self, endpoints: Mapping[str, Endpoint], clock: Clock) -> None:
         self.wanted = asyncio.Event()
         self.refreshed: Callable[[Refreshed], None] = lambda _: None
-        self._clock = clock
         self._known = {name: Known(endpoints[name], clock) for name in sorted(endpoints)}
-        self._shown: frozenset[Scopes] = frozenset()
-        self._indexed: dict[Scopes, Mapping[str, str]] = {}
-        self._indexing = Backoff()
+        self._indexing = Indexing(self._known, clock)
         self._places = asyncio.Semaphore(READERS_AT_ONCE)
         self._news = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._reading: dict[str, Task] = {}
+        self._making: dict[Scopes, Task] = {}
+        self._passing = asyncio.Lock()
         self._stopped = False
 
     async def __aenter__(self) -> Self:
         self._stack = ExitStack()
         self._folder = self._stack.enter_context(scratch_folder())
-        self._indexes = Indexes()
+        self._indexing.open(self._folder)
         return self
 
     async def __aexit__(
@@ -85,12 +84,12 @@ class LiveRegistries:
     ) -> None:
         self.stop()
         with self._stack:
-            await asyncio.gather(*self._running, return_exceptions=True)
-            await self._indexes.close()
+            async with self._passing:
+                await self._indexing.close()
 
     def show(self, views: Collection[View]) -> None:
         """From now on these are searched. Until a new one is indexed, which needs no registry, it has its templates."""
-        self._shown = frozenset(view.scopes for view in views)
+        self._indexing.show(views)
         self._news.set()
         self.wanted.set()
 
@@ -103,7 +102,7 @@ class LiveRegistries:
 
     async def find(self, view: View, query: Query) -> Page:
         """See `core.registry.Registries.find`."""
-        return await self._indexes.find(view, query)
+        return await self._indexing.find(view, query)
 
     async def read(self, handle: Handle) -> RegistryEntry | None:
         """See `core.registry.Registries.read`. A registry that was never read is not asked for one entry either."""
@@ -115,54 +114,91 @@ class LiveRegistries:
         try:
             found = await _one(known, known.dialect, handle)
         except ReadingFailed as failure:
-            (known.breaker.left if failure.code in OF_THE_ENTRY else known.breaker.failed)()
+            (known.breaker.failed if failure.code in OF_THE_REGISTRY else known.breaker.left)()
+            if failure.code in OF_THE_ENTRY:
+                return None
             raise
         except BaseException:
             known.breaker.left()
             raise
         known.breaker.succeeded()
-        return None if found is None else await asyncio.to_thread(weighed, found)
+        return found
 
     def standings(self) -> Sequence[Standing]:
         """See `core.registry.Registries.standings`."""
-        return [known.standing() for known in self._known.values()]
+        return [self._indexing.standing(known.standing()) for known in self._known.values()]
 
-    async def refresh(self) -> None:
-        """One pass: read what is due, each registry apart from the others, and index whatever is new at once."""
+    async def refresh(self, *, again: bool = True) -> None:
+        """One pass: read what is due, each registry apart from the others, and index whatever is new at once.
+
+        What becomes due while others are still read is read too, unless `again` is denied.
+        """
+        async with self._passing:
+            try:
+                await self._pass(again=again)
+            finally:
+                await self._end()
+
+    async def _pass(self, *, again: bool) -> None:
+        begun = set[str]()
+        while not self._stopped:
+            self._news.clear()
+            await self._take_ended()
+            begun |= self._begin(set() if again else begun)
+            if not self._running and not self._news.is_set():
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), LOOKS_EVERY_SECONDS)
+
+    @property
+    def _running(self) -> Sequence[Task]:
+        return [*self._reading.values(), *self._making.values()]
+
+    async def _take_ended(self) -> None:
+        """What is over changed what is known, or its error is one of ours."""
+        for task in [task for task in self._running if task.done()]:
+            task.result()
+        self._reading = {name: task for name, task in self._reading.items() if not task.done()}
+        self._making = {scopes: task for scopes, task in self._making.items() if not task.done()}
         self._forget()
-        begun = [self._begin(self._read(known)) for known in self._known.values() if known.due and not self._stopped]
-        try:
-            while not self._stopped:
-                self._news.clear()
-                begun.append(self._begin(self._index()))
-                await asyncio.wait(begun[-1:])
-                if all(task.done() for task in begun) and not self._news.is_set():
-                    break
-                await self._news.wait()
-        finally:
-            await _ended(begun)
+        await self._indexing.settle()
         self._sweep()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, but: set[str]) -> set[str]:
+        """Begin what is due, but the readings of these; the readings that were begun."""
+        due = {name for name, known in self._known.items() if known.due} - self._reading.keys() - but
+        self._reading |= {name: self._task(self._read(self._known[name])) for name in sorted(due)}
+        for scopes in self._indexing.due(self._making.keys()):
+            self._making[scopes] = self._task(self._indexing.make(scopes))
+        return due
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> Task:
         task = asyncio.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: self._news.set())
         return task
 
+    async def _end(self) -> None:
+        """Let nothing go on, and no error be lost. Whoever was cancelled already is cleaning up."""
+        running, self._reading, self._making = self._running, {}, {}
+        for task in running:
+            if not task.cancelling():
+                task.cancel()
+        for outcome in await asyncio.gather(*running, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+
     def _forget(self) -> None:
-        for known in self._known.values():
-            known.forget_what_is_old()
-            _log_change(known)
+        """Not while it is read: its reader looks at what is known."""
+        for name in self._known.keys() - self._reading.keys():
+            self._known[name].forget_what_is_old()
+            _log_change(self._known[name])
 
     async def _read(self, known: Known) -> None:
-        try:
-            async with self._places:
-                report = await self._report(ReadJob(self._folder, known.endpoint, known.snapshot))
-            known.take(report)
-            _log_change(known)
-            self.refreshed(Refreshed(known.standing(), known.entries, known.problems, bool(report.snapshot)))
-        finally:
-            self._news.set()
+        async with self._places:
+            report = await self._report(ReadJob(self._folder, known.endpoint, known.snapshot))
+        known.take(report)
+        _log_change(known)
+        self.refreshed(Refreshed(known.standing(), known.entries, known.problems, bool(report.snapshot)))
 
     async def _report(self, job: ReadJob) -> ReadReport:
         seconds = TIMEOUTS_OF_A_READING * job.endpoint.timeout + WEIGHING_SECONDS
@@ -173,43 +209,17 @@ class LiveRegistries:
             return ReadReport.failed(CRASHED)
         return report
 
-    async def _index(self) -> None:
-        """Make the indexes of what is shown and not indexed as it is known now; drop all others."""
-        sources = {scopes: self._sources(scopes) for scopes in self._shown}
-        await self._indexes.keep([scopes for scopes, source in sources.items() if source])
-        self._indexed = {scopes: self._indexed.get(scopes, {}) if source else {} for scopes, source in sources.items()}
-        outdated = [scopes for scopes, source in sources.items() if self._indexed[scopes] != source]
-        if not outdated or not self._indexing.over(self._clock.now()):
-            return
-        try:
-            await self._build({scopes: sources[scopes] for scopes in outdated})
-            self._indexing = Backoff()
-        except (HelperFailed, ValueError, OSError, sqlite3.Error) as error:
-            self._indexing = self._indexing.failed(self._clock.now(), random.random)
-            log.error("an index could not be made", error=type(error).__name__)  # noqa: TRY400 - its text may quote
-
-    def _sources(self, scopes: Scopes) -> Mapping[str, str]:
-        """The files that an index of these scopes is made of, by registry."""
-        named = {name: self._known[name].snapshot for name in View(scopes).registries if name in self._known}
-        return {name: snapshot for name, snapshot in named.items() if snapshot}
-
-    async def _build(self, wanted: Mapping[Scopes, Mapping[str, str]]) -> None:
-        snapshots = {name: file for sources in wanted.values() for name, file in sources.items()}
-        views = {f"view-{number}": View(scopes) for number, scopes in enumerate(wanted)}
-        job = IndexJob(self._folder, snapshots, views)
-        files = index_files(await helped(INDEXER, job.document(), INDEXING_SECONDS), job)
-        for name, view in views.items():
-            await self._indexes.put(view.scopes, files[name])
-            self._indexed[view.scopes] = wanted[view.scopes]
-
     def _sweep(self) -> None:
         """Remove what is known no more, and what a helper that ended early left there."""
-        if self._stopped:
-            return  # the folder goes as a whole
-        current = {known.snapshot for known in self._known.values()}
         for file in self._folder.iterdir():
-            if file.name not in current:
-                file.unlink()
+            if not self._is_needed(file):
+                file.unlink(missing_ok=True)
+
+    def _is_needed(self, file: Path) -> bool:
+        """Of what is read just now all is: its reader has not said yet which file is the new one."""
+        registry, *_ = file.name.split(".")
+        current = {known.snapshot for known in self._known.values()}
+        return file.name in current or registry in self._reading or self._indexing.needs(file.name)
 
 
 async def _one(known: Known, dialect: Dialect, handle: Handle) -> RegistryEntry | None:
@@ -223,16 +233,6 @@ async def _one(known: Known, dialect: Dialect, handle: Handle) -> RegistryEntry 
             return await read_one(client, dialect, handle, handle.registry)
     except TimeoutError:
         raise ReadingFailed("registry.timeout", "no answer in time") from None
-
-
-async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Let none of them go on, and none of their errors be lost. Whoever was cancelled already is cleaning up."""
-    for task in tasks:
-        if not task.cancelling():
-            task.cancel()
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            raise outcome
 
 
 def _log_change(known: Known) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.adapters.registry.endpoint import Endpoint
-from mcp_agentspawn.adapters.registry.jobs import IndexJob, ReadJob, ReadReport, index_files
+from mcp_agentspawn.adapters.registry.jobs import IndexJob, ReadJob, ReadReport, check_indexed
 from mcp_agentspawn.core.registry import Scope, View
 
 GOOD: dict[str, Any] = {
@@ -15,7 +15,7 @@ GOOD: dict[str, Any] = {
 }
 FAILED: dict[str, Any] = {"snapshot": "", "dialect": None, "entries": 0, "problems": {"registry.timeout": 1}}
 VIEW = View(frozenset({Scope("acme", frozenset({"*", "team"}), frozenset({("team", "sre"), ("tier", "1")}))}))
-INDEXING = IndexJob(Path("/scratch"), {"acme": "acme.0.jsonl"}, {"view-0": VIEW, "view-1": View()})
+INDEXING = IndexJob(Path("/scratch"), "view-0.index", {"acme": "acme.0.jsonl"}, VIEW)
 
 
 def test_a_job_to_read_is_read_as_it_was_written() -> None:
@@ -58,15 +58,11 @@ def test_what_is_no_report_of_a_reading_is_refused(document: dict[str, Any]) -> 
         ReadReport.read(document)
 
 
-def test_the_files_of_an_indexing_lie_in_the_folder() -> None:
-    files = index_files({"files": {"view-0": "view-0.index", "view-1": "view-1.index"}}, INDEXING)
-
-    assert files == {name: Path(f"/scratch/{name}.index") for name in ("view-0", "view-1")}
+def test_the_report_of_an_indexing_names_the_file_of_its_job() -> None:
+    check_indexed({"file": "view-0.index"}, INDEXING)
 
 
-@pytest.mark.parametrize(
-    "files", [{}, {"view-0": "a"}, {"view-0": "a", "view-1": "../b"}, {"view-0": "a", "view-1": 2}, ["a", "b"], None]
-)
-def test_what_is_no_report_of_an_indexing_is_refused(files: Any) -> None:
+@pytest.mark.parametrize("document", [{}, {"file": "../b"}, {"file": 2}, {"file": "view-0.index", "more": 1}])
+def test_what_is_no_report_of_an_indexing_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="report"):
-        index_files({"files": files}, INDEXING)
+        check_indexed(document, INDEXING)

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from structlog.testing import capture_logs
 
-from mcp_agentspawn.adapters.registry import live
-from mcp_agentspawn.adapters.registry.helpers import helped
+from mcp_agentspawn.adapters.registry import indexing, live
 from mcp_agentspawn.adapters.registry.live import LiveRegistries, Refreshed
 from mcp_agentspawn.core.registry import Query, Scope, View
 from mcp_agentspawn.localplane.registry import Content, Standin, registry_standin
@@ -167,6 +167,70 @@ async def test_nobody_waits_for_a_slow_registry(here: Living) -> None:
     assert await here.names() == ["logreader", "researcher", "translator"]
 
 
+async def test_what_becomes_due_beside_a_slow_registry_is_read(here: Living) -> None:
+    here.standins["lab"].inject(Slow())
+    begun = asyncio.create_task(here.registries.refresh())
+    for times in (1, 2, 3):
+        await until(lambda: here.standing().as_of == here.clock.now())
+        assert here.listings() == times
+        assert here.standins["lab"].held == 1
+        here.clock.advance(seconds=331)
+
+    assert not begun.done()
+    here.standins["lab"].heal()
+    await begun
+
+
+async def test_whoever_reads_once_reads_each_registry_once(here: Living) -> None:
+    here.standins["lab"].inject(Slow())
+    begun = asyncio.create_task(here.registries.refresh(again=False))
+    await until(lambda: here.standing().as_of is not None)
+
+    here.clock.advance(seconds=331)
+    here.registries.show([VIEW, ANOTHER])
+    await until(lambda: here.registries._indexing._shown.keys() == {VIEW.scopes, ANOTHER.scopes})
+    here.standins["lab"].heal()
+    await begun
+
+    assert here.listings() == 1
+
+
+async def test_a_slow_registry_has_one_place_and_leaves_the_others_theirs(
+    standins: dict[str, Standin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "READERS_AT_ONCE", 2)
+    async with registry_standin(Content([LOGREADER])) as third, living({**standins, "zulu": third}) as here:
+        standins["acme"].inject(Slow())
+        begun = asyncio.create_task(here.registries.refresh())
+
+        await until(lambda: here.standing("lab").as_of is not None and here.standing("zulu").as_of is not None)
+
+        assert len(helpers()) <= 2
+        assert not begun.done()
+        here.registries.stop()
+        await begun
+
+
+async def test_a_long_pass_leaves_no_reading_behind_but_the_last(here: Living, temporary: Path) -> None:
+    async with living(here.standins) as another:
+        another.standins["lab"].inject(Slow())
+        begun = asyncio.create_task(another.registries.refresh())
+        for name in ("first", "second", "third"):
+            another.standins["acme"].content.publish(replace(LOGREADER, name=name))
+
+            async def known(name: str = name) -> bool:
+                return name in await another.names()
+
+            await until(known)
+            another.clock.advance(seconds=331)
+
+        (folder,) = lying_in(temporary)
+        await until(lambda: len([file for file in lying_in(folder) if file.suffix == ".jsonl"]) == 1)
+        assert not begun.done()
+        another.registries.stop()
+        await begun
+
+
 async def test_a_new_view_asks_no_registry(here: Living) -> None:
     await here.registries.refresh()
     asked = here.listings()
@@ -192,7 +256,7 @@ async def test_a_view_that_is_shown_no_more_has_its_templates_alone(here: Living
 
 async def test_what_did_not_change_is_not_indexed_again(here: Living, monkeypatch: pytest.MonkeyPatch) -> None:
     await here.registries.refresh()
-    monkeypatch.setattr(live, "INDEXER", GARBAGE)
+    monkeypatch.setattr(indexing, "INDEXER", GARBAGE)
 
     with capture_logs() as logged:
         here.registries.show([replace(VIEW, blueprints=())])
@@ -249,16 +313,19 @@ async def test_a_reader_that_is_killed_harms_nobody(here: Living) -> None:
 
 
 @pytest.mark.parametrize(
-    ("helper", "freshness", "found"), [("READER", "away", ["researcher"]), ("INDEXER", "fresh", ["researcher"])]
+    ("module", "helper", "problem"),
+    [(live, "READER", "registry.reader"), (indexing, "INDEXER", "registry.not_indexed")],
+    ids=["reader", "indexer"],
 )
 async def test_a_helper_that_answers_garbage_harms_nobody(
-    here: Living, monkeypatch: pytest.MonkeyPatch, helper: str, freshness: str, found: list[str]
+    here: Living, monkeypatch: pytest.MonkeyPatch, module: ModuleType, helper: str, problem: str
 ) -> None:
     with monkeypatch.context() as broken, capture_logs() as logged:
-        broken.setattr(live, helper, GARBAGE)
+        broken.setattr(module, helper, GARBAGE)
         await here.registries.refresh()
 
-    assert (here.standing().freshness, await here.names()) == (freshness, found)
+    assert (here.standing().freshness, here.standing().problems) == ("away", (problem,))
+    assert await here.names() == ["researcher"]
     assert "error" in {line["log_level"] for line in logged}
 
     await here.again()
@@ -303,18 +370,16 @@ async def test_it_ends_while_it_reads(standins: dict[str, Standin], temporary: P
 
 
 async def test_it_ends_while_it_indexes(here: Living, monkeypatch: pytest.MonkeyPatch) -> None:
-    indexing = asyncio.Event()
+    making = asyncio.Event()
 
-    async def helped_for_ever(module: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
-        if module == live.READER:
-            return await helped(module, job, seconds)
-        indexing.set()
+    async def helped_for_ever(*_: object) -> dict[str, Any]:
+        making.set()
         await asyncio.Event().wait()
         return {}
 
-    monkeypatch.setattr(live, "helped", helped_for_ever)
+    monkeypatch.setattr(indexing, "helped", helped_for_ever)
     begun = asyncio.create_task(here.registries.refresh())
-    await indexing.wait()
+    await making.wait()
 
     here.registries.stop()
 
