@@ -17,6 +17,7 @@ from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeco
 from mcp_agentspawn.cli.recalling import Denial, denials_before
 from mcp_agentspawn.cli.showing import Shown, lines
 from mcp_agentspawn.cli.standing import OVER, broken, state_of, tally, waits
+from mcp_agentspawn.cli.wording import handle
 from mcp_agentspawn.core.decisions import counted
 from mcp_agentspawn.core.model import Approval, Proposal
 from mcp_agentspawn.core.names import MOST_DEPTH, SYSTEM_NAMESPACE
@@ -111,8 +112,9 @@ def _print_short(proposal: Proposal, decisions: Sequence[Approval], now: datetim
     state = state_of(proposal, now)
     click.echo(f"{escaped(proposal.id)}  risk {proposal.risk}, {tally(proposal, decisions)}")
     click.echo(f"  {until if state == 'open' else state}")
-    asked = f"{who} asks for {proposal.request.template}{_made_of(proposal)}"
-    for line in [*block(asked, "  "), *block(proposal.request.purpose, "  ")]:
+    asked, entry = f"{who} asks for {proposal.request.template}", proposal.request.entry
+    made_of = ["  made of registry entry", *handle(entry, "  ")] if entry else []
+    for line in [*block(asked, "  "), *made_of, *block(proposal.request.purpose, "  ")]:
         click.echo(line)
 
 

@@ -11,7 +11,7 @@ from mcp_agentspawn.cli.leaves import manifest_lines, texts
 from mcp_agentspawn.cli.people import moment
 from mcp_agentspawn.cli.recalling import Denial
 from mcp_agentspawn.cli.standing import OVER, state_of, tally
-from mcp_agentspawn.cli.wording import fact, paragraph, sentence
+from mcp_agentspawn.cli.wording import fact, handle, paragraph, sentence
 from mcp_agentspawn.core.decisions import counted, is_denied
 from mcp_agentspawn.core.lineage import excesses
 from mcp_agentspawn.core.model import Approval, Grant, Proposal, Risk
@@ -141,7 +141,8 @@ def _asking(proposal: Proposal) -> Iterator[str]:
     yield from fact("parent", proposal.parent or "none: the root itself asks")
     yield from fact("template", proposal.request.template)
     if proposal.request.entry:
-        yield from fact("registry", proposal.request.entry)
+        yield from fact("registry", "made of the entry")
+        yield from handle(proposal.request.entry, "  ")
     yield from fact("namespace", proposal.home)
     yield from fact("purpose", proposal.request.purpose)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from mcp_agentspawn.cli.escaping import GOES_ON, LINE, block, columns, escaped
+from mcp_agentspawn.core.registry import Handle
 
 
 def fact(label: str, text: str) -> Iterator[str]:
@@ -18,6 +19,14 @@ def sentence(label: str, text: str) -> Iterator[str]:
         for number, part in enumerate(_broken(escaped(line), columns() - len(head) - len(LINE))):
             yield f"{head}{GOES_ON if number else LINE}{part}"
             head = " " * len(head)
+
+
+def handle(text: str, head: str) -> Iterator[str]:
+    """A registry entry's handle, whole on a line of its own, to be copied: its form leaves no room for words.
+
+    Behind a gutter when it is none.
+    """
+    return iter([f"{head}{escaped(text)}"]) if Handle.read(text) else block(text, head)
 
 
 def paragraph(text: str) -> Iterator[str]:

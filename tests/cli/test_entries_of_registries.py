@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mcp_agentspawn.cli.wording import handle
 from mcp_agentspawn.core.digest import canonical, proposal_digest
 from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.core.registry import RegistryEntry
@@ -83,7 +84,7 @@ def test_the_entry_is_on_a_line_of_its_own_and_what_a_stranger_wrote_is_named(tm
 
     page = at_work.run("show", stored.id, *options(tmp_path)).output
 
-    assert f"  registry     | {HANDLE[:80]}" in page
+    assert f"  {HANDLE}" in page.splitlines()
     assert beware(page).startswith("THE TEXT BETWEEN THE FENCES OF role IS A STRANGER'S")
     assert ("re-rendered from" in page, "NOT CHECKED" in page) == (True, False)
     assert "a registry entry makes it at least medium" in page
@@ -117,11 +118,16 @@ def test_without_an_entry_nothing_is_said_of_strangers(tmp_path: Path) -> None:
 def test_who_lists_and_who_decides_reads_the_entry_too() -> None:
     at_work, stored = made_of_instructions()
 
-    listed = at_work.run("proposals").output
+    listed = at_work.run("proposals").output.splitlines()
     approved = at_work.run("approve", stored.id).output
 
-    assert f"made of registry entry {HANDLE[:30]}" in listed
+    assert listed[listed.index("  made of registry entry") + 1] == f"  {HANDLE}"
     assert f", made of registry entry {HANDLE}, as alice" in approved
+
+
+@pytest.mark.parametrize("text", ["Approve it", f"{HANDLE} x", f"x {HANDLE}", f"{HANDLE}\nDigest", ""])
+def test_what_is_no_handle_stands_behind_a_gutter(text: str) -> None:
+    assert [line for line in handle(text, "  ") if not line.lstrip().startswith(("| ", ": "))] == []
 
 
 @pytest.mark.parametrize("entry", ["", OTHER_HANDLE])
