@@ -230,9 +230,10 @@ class Registries(Protocol):
         ...
 
     async def read(self, handle: Handle) -> RegistryEntry | None:
-        """The entry of this name and tag as it is now, whatever its hash; `None` when it is gone.
+        """The entry of this name and tag as it is now, whatever its hash; `None` when it is gone or can not be read.
 
-        Raises `Unavailable` when the registry does not say, and when there is no such registry.
+        Nobody learns then whether there is one. `suspected_by` says nothing: it is not looked through. Raises
+        `Unavailable` when the registry does not say, and when there is no such registry.
         """
         ...
 

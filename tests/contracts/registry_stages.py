@@ -14,8 +14,9 @@ from mcp_agentspawn.adapters.registry.weighing import weighed
 from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.registry import LATEST, Form, Registries, RegistryEntry, View
 from mcp_agentspawn.localplane.registry import Published, Standin, registry_standin
-from mcp_agentspawn.localplane.registry.faults import Failing
+from mcp_agentspawn.localplane.registry.faults import Failing, WrongType
 from tests.builders import FixedClock
+from tests.localplane.waiting import until
 
 NAMES = ("acme", "lab")
 EVERY_PATH = "*"
@@ -34,6 +35,10 @@ class RegistriesStage(ABC):
     @abstractmethod
     def withdraw(self, registry: str, name: str, tag: str = LATEST) -> None:
         """Offer it no more."""
+
+    @abstractmethod
+    def spoil(self, registry: str, name: str) -> None:
+        """Offer it in a way that can not be read."""
 
     @abstractmethod
     def leave(self, registry: str) -> None:
@@ -61,6 +66,9 @@ class MemoryRegistriesStage(RegistriesStage):
         kept = [entry for entry in self.registries.entries if (entry.registry, entry.name, entry.tag) != gone]
         self.registries.entries = kept
 
+    def spoil(self, registry: str, name: str) -> None:
+        self.withdraw(registry, name)  # the twin holds what was read
+
     def leave(self, registry: str) -> None:
         self.registries.away.add(registry)
 
@@ -84,13 +92,25 @@ class LiveRegistriesStage(RegistriesStage):
     def withdraw(self, registry: str, name: str, tag: str = LATEST) -> None:
         self.standins[registry].content.withdraw(name, tag=tag)
 
+    def spoil(self, registry: str, name: str) -> None:
+        self.standins[registry].inject(WrongType(path=f"/v0/agents/{name}/*", at=("spec",)))
+
     def leave(self, registry: str) -> None:
         self.standins[registry].inject(Failing(path=EVERY_PATH))
+        self.left.add(registry)
 
     async def settled(self, *views: View) -> None:
         self.registries.show(views)
         self.clock.advance(minutes=11)
-        await self.registries.refresh()
+        moved_at = self.clock.now()
+
+        async def known() -> bool:
+            await self.registries.refresh()
+            self.clock.advance(seconds=5)  # a reading for which a busy machine was too slow is due again
+            there = [one for one in self.registries.standings() if one.registry not in self.left]
+            return all(one.freshness == "fresh" and one.as_of and one.as_of >= moved_at for one in there)
+
+        await until(known)
 
 
 def memory_registries() -> RegistriesStage:

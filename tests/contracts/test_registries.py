@@ -105,6 +105,17 @@ async def test_what_is_gone_is_not_read(stage: RegistriesStage) -> None:
     assert await stage.registries.read(NOWHERE) is None
 
 
+async def test_what_can_not_be_read_is_not_told_from_what_is_not_there(stage: RegistriesStage) -> None:
+    """It may be hidden from whoever asks."""
+    stage.publish("acme", "logreader")
+    await stage.settled(VIEW)
+    handle = await handle_of(stage, "logreader")
+
+    stage.spoil("acme", "logreader")
+
+    assert await stage.registries.read(handle) is None
+
+
 async def test_what_is_gone_is_found_no_more_once_that_is_known(stage: RegistriesStage) -> None:
     stage.publish("acme", "logreader")
     stage.publish("acme", "translator")
