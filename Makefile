@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 PORT ?= 8000
+REGISTRIES ?=
 BIN := .venv/bin
 ENVIRONMENT := .venv/.installed
 KAGENT := .cache/kagent/.installed
@@ -10,8 +11,8 @@ INSIDE := mcp_agentspawn/core/*,mcp_agentspawn/content/*,mcp_agentspawn/guards/*
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-run: setup ## Everything on this machine: a control plane, the server on 127.0.0.1:8000/mcp (PORT=), one subagent; until Ctrl-C
-	@exec $(BIN)/agentspawn dev --port $(PORT) --spawn
+run: setup ## Everything on this machine: a control plane, the server on 127.0.0.1:8000/mcp (PORT=), your REGISTRIES= or a stand-in; until Ctrl-C
+	@exec $(BIN)/agentspawn dev --port $(PORT) --spawn $(if $(REGISTRIES),--registries $(REGISTRIES))
 
 demo: setup ## Two spawns from search to retirement, one from a registry's entry, each step confirmed; exit 0 or 1
 	@exec $(BIN)/agentspawn demo

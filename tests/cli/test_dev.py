@@ -24,8 +24,9 @@ from mcp_agentspawn.cli.dev.telling import Teller, caller
 from mcp_agentspawn.cli.dev.world import LocalWorld, local_world
 from mcp_agentspawn.core.registry import Handle
 from mcp_agentspawn.localplane import Binaries
+from mcp_agentspawn.localplane.registry import load, registry_standin
 from tests.dev_fixtures import DevServer
-from tests.localplane.waiting import left_behind, until_now
+from tests.localplane.waiting import left_behind, until, until_now
 
 REPOSITORY = Path(__file__).parents[2]
 AGENTSPAWN = Path(sys.executable).with_name("agentspawn")
@@ -151,8 +152,11 @@ async def test_what_runs_here_has_a_registry_that_was_read_by_the_time_it_is_rea
     assert "web-researcher" in [Handle.read(hit["handle"]).name for hit in found["hits"]]  # type: ignore[union-attr]  # it is one
 
 
-async def test_a_policy_that_shows_nothing_of_the_registry_keeps_nobody_waiting(
-    control_plane_binaries: Binaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_policy_that_shows_nothing_of_the_registry_keeps_nobody_waiting_and_is_named_by_the_story(
+    control_plane_binaries: Binaries,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     written = yaml.safe_load((checkout.POLICIES / "default.yaml").read_text())
     (tmp_path / "default.yaml").write_text(yaml.safe_dump(written | {"registry": {}}))
@@ -160,6 +164,38 @@ async def test_a_policy_that_shows_nothing_of_the_registry_keeps_nobody_waiting(
     monkeypatch.setattr("mcp_agentspawn.cli.dev.world.SEARCHED_WITHIN_SECONDS", float("inf"))
     async with local_world(control_plane_binaries, 0) as world:
         assert world.registry_url.startswith("http://127.0.0.1:")
+        teller = Teller()
+        agent = await hire(world, teller)
+
+    said = capsys.readouterr().out
+    assert (agent, len(teller.failed)) == ("", 1)
+    assert ("   missing " in said, "NOT SO" in said) == (True, False)
+
+
+async def test_registries_of_one_s_own_take_the_place_of_the_stand_in(
+    control_plane_binaries: Binaries, tmp_path: Path
+) -> None:
+    async with registry_standin(load(checkout.REGISTRY)) as mine:
+        (tmp_path / "main.yaml").write_text(yaml.safe_dump({"url": mine.url, "private_addresses": True}))
+        async with local_world(control_plane_binaries, 0, tmp_path) as world:
+            token_file = world.cluster.credentials.callers["orchestrator"]
+            async with caller("call", world.mcp_url, token_file, Teller()) as orchestrator:
+
+                async def found() -> bool:
+                    answer = await orchestrator.call("search_agents_agentregistry", query="", source="main")
+                    return bool(answer["hits"])
+
+                await until(found)
+
+    assert (world.registry_url, world.registries) == ("", tmp_path)
+
+
+def test_a_folder_without_registries_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    with dev(tmp_path, "--registries", str(tmp_path / "nowhere")) as (process, output):
+        process.wait(timeout=60)
+
+    assert process.returncode == 1
+    assert output.read_text().startswith("--registries ")
 
 
 async def test_the_story_fails_when_the_api_server_does_not_confirm(

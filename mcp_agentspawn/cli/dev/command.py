@@ -16,6 +16,8 @@ from mcp_agentspawn.cli.dev.registry_story import hire
 from mcp_agentspawn.cli.dev.story import retire, spawn
 from mcp_agentspawn.cli.dev.telling import Teller
 from mcp_agentspawn.cli.dev.world import REGISTRY, LocalWorld, local_world, ready_file
+from mcp_agentspawn.cli.known_registries import read_sources
+from mcp_agentspawn.cli.rule_folders import FOLDER
 from mcp_agentspawn.cli.running import run_until_stopped
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.localplane import Binaries, find_or_build
@@ -34,20 +36,23 @@ LOG_LEVEL = click.option(
 @click.command(short_help="Run everything on this machine until Ctrl-C.")
 @click.option("--ready-file", type=READY_FILE, help="Where to write, as JSON, what is where, once it is ready.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The server's port; default any that is free.")
+@click.option("--registries", type=FOLDER, help="A folder of registries of your own, instead of the stand-in for one.")
 @click.option("--spawn", "tell", is_flag=True, help="Spawn one subagent, step by step, and leave it live.")
 @LOG_LEVEL
-def dev(ready_file: Path | None, port: int, tell: bool, log_level: str) -> None:  # noqa: FBT001 - click passes flags so
+def dev(ready_file: Path | None, port: int, registries: Path | None, tell: bool, log_level: str) -> None:  # noqa: FBT001 - click passes flags so
     """Run everything on this machine until Ctrl-C: a control plane, deploy/, sample tools, an orchestrator, the server.
 
-    A stand-in for agentregistry is there, too, so that there is something to find. Nothing of it is left then.
+    A stand-in for agentregistry is there, too, so that there is something to find, unless --registries names your own:
+    ./policies says what of them is shown. Nothing of it is left then.
     """
+    own = read_sources(registries).path.absolute() if registries else None
     if ready_file is not None and not ready_file.absolute().parent.is_dir():
         raise click.BadParameter("there is no such folder", param_hint="--ready-file")
     _claim(port)
     configure_logging(log_level)
     checkout.check_out()
     binaries = find_or_build()
-    run_until_stopped(_dev(binaries, port, ready_file, tell=tell))
+    run_until_stopped(_dev(binaries, port, own, ready_file, tell=tell))
 
 
 @click.command(short_help="Show two spawns, confirmed step by step.")
@@ -82,8 +87,8 @@ def _claim(port: int) -> None:
         sys.exit(FINDINGS)
 
 
-async def _dev(binaries: Binaries, port: int, file: Path | None, *, tell: bool) -> None:
-    async with _told(binaries, port) as world:
+async def _dev(binaries: Binaries, port: int, own: Path | None, file: Path | None, *, tell: bool) -> None:
+    async with _told(binaries, port, own) as world:
         await _while_alive(world, _stay(world, file, tell=tell))
 
 
@@ -116,9 +121,9 @@ async def _once(world: LocalWorld, failed: list[str]) -> None:
 
 
 @asynccontextmanager
-async def _told(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld]:
+async def _told(binaries: Binaries, port: int, own: Path | None = None) -> AsyncIterator[LocalWorld]:
     click.echo("Starting a Kubernetes control plane on this machine, and on it everything that deploy/ holds ...")
-    async with local_world(binaries, port) as world:
+    async with local_world(binaries, port, own) as world:
         click.echo(f"Ready: {world.mcp_url}")
         try:
             yield world
@@ -142,14 +147,16 @@ def _how_to_go_on(world: LocalWorld) -> str:
     inspector = f"npx @modelcontextprotocol/inspector --cli {world.mcp_url} --transport http"
     header = f'--header "X-Agentspawn-Token: $(cat {world.cluster.credentials.callers["orchestrator"]})"'
     call = "--method tools/call --tool-name list_subagents"
-    people = world.cluster.people
+    people, root = world.cluster.people, ROOTS["orchestrator"].name
+    standin = f"registry {REGISTRY}, {world.registry_url}, is a stand-in for agentregistry"
+    searched = standin if world.registry_url else f"the registries are those of {world.registries}"
     return (
         f"\nCall it from MCP Inspector (Node 22 or newer), in the protocol's legacy era and in its modern one:\n"
         f"  {inspector} {call} {header}\n"
         f"  {inspector} --protocol-era modern {call} {header}\n"
-        f"\nSearch as it does; registry {REGISTRY}, {world.registry_url}, is a stand-in for agentregistry:\n"
+        f"\nSearch as it does; {searched}:\n"
         f"  {inspector} {SEARCH} {header}\n"
-        f"  {sys.argv[0]} search 'cite sources' --root {ROOTS['orchestrator'].name} --registries {world.registries}\n"
+        f"  {sys.argv[0]} search 'cite sources' --root {root} --registries {world.registries}\n"
         f"\nLook at the cluster as its administrator:\n"
         f"  export KUBECONFIG={world.kubeconfig}\n"
         f"  kubectl get agents,subagentproposals,spawnledgers --all-namespaces\n"
@@ -159,7 +166,9 @@ def _how_to_go_on(world: LocalWorld) -> str:
         f"  {sys.argv[0]} show ID\n"
         f"  {sys.argv[0]} approve ID --digest DIGEST\n"
         f"  {sys.argv[0]} freeze --reason WHY\n"
-        f"  and unfreeze, retire-tree, reset, explain: see --help. Bob approves but may not freeze, retire or reset.\n"
+        f"  and unfreeze, retire-tree, reset: see --help. Bob approves but may not freeze, retire or reset.\n"
+        f"\nAsk, as the administrator, what each guard says to a proposal:\n"
+        f"  {sys.argv[0]} explain ID --root {root} --registries {world.registries} --kubeconfig {world.kubeconfig}\n"
         f"\nThe audit log: {world.audit_file}\n"
         f"  {sys.argv[0]} audit verify {world.audit_file} --kubeconfig {world.kubeconfig}\n"
         f"\nCtrl-C ends it and leaves nothing behind."

@@ -19,6 +19,7 @@ TASK = "answer a question from documents on the web, with citations"
 IMAGE_TASK = "explain error spikes and write a timeline of the incident"
 QUESTION = "Which fields of an admission request name the user who impersonates another one?"
 PERSON = "alice"
+UNSHOWN = f"""a rule of registry.see in policies/ that shows registry {REGISTRY}, as policies/default.yaml comes with"""
 
 
 async def hire(world: LocalWorld, teller: Teller) -> str:
@@ -66,6 +67,8 @@ async def _search_for_an_image(orchestrator: Caller, registry: RegistryWitness) 
 
 async def _hits(orchestrator: Caller, task: str) -> Sequence[Mapping[str, Any]]:
     found = await orchestrator.call("search_agents_agentregistry", query=task, source=REGISTRY)
+    if REGISTRY not in [state["registry"] for state in found.get("registries", [])]:
+        orchestrator.teller.missing(f"{UNSHOWN}, for {ROOT.name}")
     for state in found.get("registries", []):
         orchestrator.teller.line("registry", f"{state['registry']}: {state['freshness']}, as of {state['as_of']}")
     hits: Sequence[Mapping[str, Any]] = found.get("hits", [])

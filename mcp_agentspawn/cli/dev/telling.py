@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
 import click
@@ -45,6 +45,12 @@ class Teller:
         self.line("confirmed" if so else "NOT SO", text)
         if not so:
             self.failed.append(f"step {self.steps}: {text}")
+
+    def missing(self, text: str) -> NoReturn:
+        """Say what the next steps rest on and is not there. Raises Unconfirmed."""
+        self.line("missing", text)
+        self.failed.append(f"step {self.steps}: {text}")
+        raise Unconfirmed(text)
 
     def need(self, so: bool, text: str) -> None:  # noqa: FBT001 - it is what this is about
         """The same of what the next steps rest on. Raises Unconfirmed."""

@@ -39,6 +39,7 @@ class LocalWorld:
     served: Served
     audit_file: Path
     registry_url: str
+    """Of the stand-in for agentregistry; `""` where registries of one's own take its place."""
     registries: Path
 
     @property
@@ -81,11 +82,14 @@ class LocalWorld:
 
 
 @asynccontextmanager
-async def local_world(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld]:
-    """Start all of it and wait until the server is ready; leaving stops and removes all of it."""
-    async with registry_standin(published(checkout.REGISTRY)) as registry, cluster(binaries) as local:
+async def local_world(binaries: Binaries, port: int, own: Path | None = None) -> AsyncIterator[LocalWorld]:
+    """Start all of it and wait until the server is ready; leaving stops and removes all of it.
+
+    `own` is a folder of registries that take the place of the stand-in for one.
+    """
+    async with _standin(needed=own is None) as registry_url, cluster(binaries) as local:
         audit_file = local.plane.folder / "audit.jsonl"
-        registries = _registries(local.plane.folder, registry.url)
+        registries = own or _registries(local.plane.folder, registry_url)
         options = {
             "port": port,
             "roots": " ".join(root.name for root in ROOTS.values()),
@@ -98,11 +102,22 @@ async def local_world(binaries: Binaries, port: int) -> AsyncIterator[LocalWorld
         }
         tokens = Loop("tokens", REFRESH_SECONDS, local.credentials.refresh)
         async with serving_cluster(load({}, options)) as served, running([tokens]):
-            world = LocalWorld(local, served, audit_file, registry.url, registries)
+            world = LocalWorld(local, served, audit_file, registry_url, registries)
             await _ready(world)
             await offer_spawning(local, served.url)
-            await _searched(world)
+            if registry_url:
+                await _searched(world)
             yield world
+
+
+@asynccontextmanager
+async def _standin(*, needed: bool) -> AsyncIterator[str]:
+    """Where it is; `""` when none is needed."""
+    if not needed:
+        yield ""
+        return
+    async with registry_standin(published(checkout.REGISTRY)) as registry:
+        yield registry.url
 
 
 def _registries(folder: Path, url: str) -> Path:
