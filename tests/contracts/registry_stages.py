@@ -83,6 +83,7 @@ class LiveRegistriesStage(RegistriesStage):
     registries: LiveRegistries
     standins: Mapping[str, Standin]
     clock: FixedClock
+    left: set[str] = field(default_factory=set)
     published: Iterator[int] = field(default_factory=count)
 
     def publish(self, registry: str, name: str, tag: str = LATEST, **said: Any) -> None:
