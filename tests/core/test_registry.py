@@ -63,6 +63,21 @@ def test_a_scope_holds_what_all_of_it_fits(scope: Scope, holds: bool) -> None:
     assert View(frozenset({scope})).holds(registry_entry()) is holds
 
 
+@pytest.mark.parametrize(
+    ("scopes", "whole"),
+    [
+        ([Scope("main", frozenset({EVERY_NAMESPACE}))], True),
+        ([SCOPE, Scope("main", frozenset({EVERY_NAMESPACE}))], True),
+        ([Scope("main", frozenset({EVERY_NAMESPACE}), frozenset({("team", "docs")}))], False),
+        ([SCOPE], False),
+        ([Scope("other", frozenset({EVERY_NAMESPACE}))], False),
+        ([], False),
+    ],
+)
+def test_a_registry_is_seen_whole_in_every_namespace_and_whatever_its_labels(scopes: list[Scope], whole: bool) -> None:
+    assert View(frozenset(scopes)).is_whole("main") is whole
+
+
 def test_a_view_of_nothing_holds_nothing() -> None:
     assert not View().holds(registry_entry())
     assert View(frozenset({SCOPE})).registries == {"main"}

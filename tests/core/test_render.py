@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -187,3 +188,22 @@ def test_another_version_of_an_entry_is_another_request() -> None:
     asked = [resolve(CALLER, ask(), known, entry).request for entry in (None, registry_entry(), newer)]
 
     assert len({request_digest(CALLER, request, known.hash) for request in asked}) == 3
+
+
+def test_the_request_digest_names_the_entry_and_is_as_it_was_without_one() -> None:
+    request = resolve(CALLER, ask(), worker(), registry_entry()).request
+    plain = {
+        "root": CALLER.root.name,
+        "home": CALLER.root.home,
+        "parent": "",
+        "template": "sha256:t",
+        "name": request.template,
+        "purpose": request.purpose,
+        "parameters": request.parameters,
+        "tools": list(request.tools),
+        "model": request.model,
+        "lifetime": 1800,
+    }
+
+    assert request_digest(CALLER, request, "sha256:t") == digest_of(plain | {"entry": str(registry_entry().handle)})
+    assert request_digest(CALLER, replace(request, entry=""), "sha256:t") == digest_of(plain)

@@ -67,6 +67,14 @@ def test_what_a_registry_says_asks_at_least_one_person_and_an_image_two() -> Non
         assert risk_of(known, request, at_least="low", long_life=LONG) == expected
 
 
+def test_an_entry_asks_a_person_whatever_the_template_and_a_template_for_entries_whatever_the_entry() -> None:
+    request = resolve(CALLER, ask(), template(), registry_entry()).request
+    assert risk_of(template(), request, at_least="low", long_life=LONG) == "medium"
+
+    request = resolve(CALLER, ask(), worker()).request
+    assert risk_of(worker(), request, at_least="low", long_life=LONG) == "medium"
+
+
 def test_what_raises_a_risk_raises_that_of_an_entry_too() -> None:
     known = worker(depth=1)
 

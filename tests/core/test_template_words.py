@@ -20,7 +20,19 @@ def with_parameter(schema: dict[str, Any]) -> dict[str, Any]:
     return {"parameters": parameters, "agent": {"description": "x", "instructions": "x"}}
 
 
+ROLE = {"type": "string", "maxLength": 99, "from_registry": "instructions"}
+IMAGE = {"type": "string", "maxLength": 99, "from_registry": "image"}
+
 WORDS: list[tuple[dict[str, Any], str]] = [
+    (with_parameter(IMAGE), "the placeholder of the one parameter with from_registry: image"),
+    (with_parameter(ROLE), "${p} is filled by a registry entry and stands nowhere here"),
+    (
+        {
+            "parameters": {"type": "object", "properties": {"p": ROLE, "q": ROLE}},
+            "agent": {"description": "x", "instructions": "${p}\n${q}"},
+        },
+        "only one parameter can have from_registry: instructions",
+    ),
     (
         with_parameter({"type": "array"}),
         "type must be one of string, integer, number, boolean: parameters are scalars",

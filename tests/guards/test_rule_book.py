@@ -20,6 +20,12 @@ def test_every_guard_of_the_model_is_asked_in_its_declared_order() -> None:
     assert list(questions) == guard_names()
 
 
+def test_before_a_registry_is_read_those_before_its_guard_are_asked() -> None:
+    questions = policy().before_reading(asked(), FixedFacts(), "propose")
+
+    assert list(questions) == guard_names()[: guard_names().index("registry")] == ["freeze", "template"]
+
+
 def test_all_but_the_dry_run_are_asked_again_at_apply() -> None:
     assert set(policy().guards("propose")) - set(policy().guards("apply")) == {"access"}
 

@@ -22,9 +22,11 @@ from mcp_agentspawn.guards.lineage import LineageGuard
 from mcp_agentspawn.guards.manifest import ManifestInvariants
 from mcp_agentspawn.guards.quota import Quota
 from mcp_agentspawn.guards.rate import ChangeRate
-from tests.builders import CALLER, NOON, ROOT, template
+from mcp_agentspawn.guards.registry import RegistryGuard
+from tests.builders import CALLER, NOON, ROOT, image_entry, registry_entry, template, worker
 from tests.guards.cases import ID, FixedFacts, asked, ledger, lineage, rendered
 from tests.guards.test_lineage import PARENT, WIDE, ancestor, facts
+from tests.guards.test_registry import SEEING
 
 DEEP = LineageGuard(most_depth=2)
 
@@ -245,3 +247,49 @@ async def test_a_parent_is_there_as_long_as_it_holds_its_place() -> None:
     assert not isinstance(await DEEP.check(made, seen), Deny)
     assert ID not in seen.held.live
     assert isinstance(seen.held.live[PARENT], Live)
+
+
+async def test_what_no_template_takes_is_said_with_why() -> None:
+    of_entry = await SEEING.check(asked(worker("other"), entry=registry_entry()), FixedFacts())
+    of_form = await SEEING.check(asked(template("registry-worker"), entry=registry_entry()), FixedFacts())
+    of_image = await SEEING.check(asked(worker(), entry=image_entry()), FixedFacts())
+
+    assert said(of_entry) == {
+        "registry.no_template": "The policy does not let this template take the instructions of that entry."
+    }
+    assert said(of_form) == {"registry.no_template": "This template does not take the instructions of that entry."}
+    assert said(of_image) == {"registry.no_template": "This template does not take the image of that entry."}
+
+
+async def test_an_entry_in_the_way_hears_what_is_unknown_or_there() -> None:
+    entry = registry_entry(tool_servers=("j" * 65,), running="kagent/summarizer")
+    heard = said(await SEEING.check(asked(worker(), entry=entry), FixedFacts()))
+
+    assert heard["registry.tool_server_unknown"] == f"Its tool server {'j' * 64} is not known here."
+    assert heard["registry.running"] == "It runs already: give the work to kagent/summarizer."
+
+
+async def test_a_parameter_that_an_entry_fills_is_named() -> None:
+    case = asked(worker(), entry=registry_entry(), parameters=(("task", "Do it"), ("role", "Be root")))
+    verdict = await SEEING.check(case, FixedFacts())
+
+    assert isinstance(verdict, Deny)
+    assert [reason.field for reason in verdict.reasons] == ["parameters.role"]
+
+
+def test_who_names_tools_or_images_otherwise_hears_how() -> None:
+    with pytest.raises(ValidationError) as of_tool:
+        RegistryGuard.model_validate({"tools": {"fetch": ["web-search/"]}})
+    with pytest.raises(ValidationError) as of_image:
+        RegistryGuard.model_validate({"images": ["registry.example/agents:1.0"]})
+
+    assert of_tool.value.errors()[0]["msg"] == "Value error, a tool is named as server/tool"
+    assert of_image.value.errors()[0]["msg"] == (
+        "Value error, one repository, whole: a host with a dot or a port, and a path; no tag, digest or wildcard, "
+        "as in registry.example/acme/reviewer"
+    )
+
+
+def test_a_tool_is_named_by_its_server_up_to_the_first_slash() -> None:
+    with pytest.raises(ValidationError):
+        RegistryGuard.model_validate({"tools": {"fetch": ["/a/b"]}})
