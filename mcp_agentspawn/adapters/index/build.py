@@ -1,11 +1,13 @@
 """Write the index of one view: what is outside of the view leaves no trace in it."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from mcp_agentspawn.adapters.index import fields, records
+from mcp_agentspawn.adapters.index.words import Vocabulary
 from mcp_agentspawn.core.registry import Blueprint, RegistryEntry, View
 
 SCHEMA = """
@@ -79,10 +81,11 @@ def _kept(entry: RegistryEntry) -> tuple[str, bool, float, str]:
 
 
 def _entry_rows(file: sqlite3.Connection) -> Iterator[tuple[int | str, ...]]:
+    vocabularies = defaultdict[str, Vocabulary](Vocabulary)
     for number, record in file.execute("SELECT id, record FROM hit ORDER BY id"):
         entry = records.read(record)
         narrowing = fields.facets(entry.registry, entry.label_words)
-        yield (number, *fields.entry_fields(entry), " ".join(narrowing))
+        yield (number, *fields.entry_fields(entry, vocabularies[entry.registry]), " ".join(narrowing))
 
 
 def _finish(file: sqlite3.Connection) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcp_agentspawn.adapters.index.words import keys
+from mcp_agentspawn.adapters.index.words import Vocabulary, keys
 from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, Blueprint, RegistryEntry
 
 MOST_INSTRUCTIONS_READ = 1000
@@ -46,7 +46,7 @@ def blueprint_key(blueprint: Blueprint) -> str:
     return f"{blueprint.name.casefold()} {TEMPLATE_SOURCE}/{blueprint.name}"
 
 
-def entry_fields(entry: RegistryEntry) -> tuple[str, ...]:
+def entry_fields(entry: RegistryEntry, vocabulary: Vocabulary) -> tuple[str, ...]:
     """The keys of each field of an entry, each once (saying a word again gains nothing), in the order of `FIELDS`."""
     labels = " ".join(f"{key} {value}" for key, value in entry.labels.items())
     texts = (
@@ -56,7 +56,7 @@ def entry_fields(entry: RegistryEntry) -> tuple[str, ...]:
         entry.description,
         entry.instructions[:MOST_INSTRUCTIONS_READ],
     )
-    return tuple(" ".join(dict.fromkeys(keys(text))) for text in texts)
+    return tuple(" ".join(dict.fromkeys(vocabulary.keys(text))) for text in texts)
 
 
 def blueprint_fields(blueprint: Blueprint) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from itertools import pairwise
 import Stemmer
 
 LONGEST_KEY = 32
+MOST_KEYS = 500_000
+"""So many may all the different words of a registry have: enough for tens of thousands of entries in plain language."""
 SHORTEST_STEMMED = 3
 STEM = "="
 """Begins the key of a stem; those of words are letters and figures alone."""
@@ -53,6 +55,28 @@ def words(text: str) -> Iterator[Word]:
 def keys(text: str) -> Sequence[str]:
     """All keys of a text: of its words, of their stems where these differ, and of neighbours in one name together."""
     return [key for token in TOKEN.findall(unicodedata.normalize("NFKC", text)) for key in _keys(token)]
+
+
+class Vocabulary:
+    """The keys of one registry's words: so many that no honest one has more, and of a new word beyond them none.
+
+    A registry in which every word is another one is then indexed in a time that is bounded too.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._left = MOST_KEYS
+
+    def keys(self, text: str) -> Sequence[str]:
+        """All keys of a text that there is room for."""
+        return [key for token in TOKEN.findall(unicodedata.normalize("NFKC", text)) for key in self._of(token)]
+
+    def _of(self, token: str) -> tuple[str, ...]:
+        found = self._known.get(token)
+        if found is None and self._left > 0:
+            found = self._known[token] = _keys(token)
+            self._left -= len(found)
+        return found or ()
 
 
 def stems(key: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from mcp_agentspawn.adapters.index import words
 from mcp_agentspawn.adapters.index.shelf import MOST_LOOKED_AT
 from mcp_agentspawn.adapters.index.words import LONGEST_KEY
 from mcp_agentspawn.core.registry import Blueprint
@@ -76,3 +77,16 @@ def test_a_registry_full_of_words_that_begin_alike_does_not_make_a_search_look_a
 
     assert len(looked_at) == MOST_LOOKED_AT
     assert names(made, "kubernetes") == ["zz"]
+
+
+def test_a_registry_in_which_every_word_is_another_one_takes_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "MOST_KEYS", 100)
+    babble = [" ".join(f"x{number}y{other}" for other in range(50)) for number in range(10)]
+    flood = [entry(f"a{number}", f"Reads logs. {text}", registry="flood") for number, text in enumerate(babble)]
+    made = index(*flood, entry("late", "Pays invoices.", registry="plain"))
+
+    kept = [number for number, text in enumerate(babble) if f"a{number}" in names(made, text.split()[-1])]
+
+    assert kept == [0]
+    assert names(made, "invoices") == ["late"]
+    assert len(names(made, "logs", source="flood")) == len(flood)
