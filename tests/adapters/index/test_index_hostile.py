@@ -1,3 +1,5 @@
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -81,7 +83,7 @@ def test_a_registry_full_of_words_that_begin_alike_does_not_make_a_search_look_a
 
 def test_a_registry_in_which_every_word_is_another_one_takes_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "MOST_KEYS", 100)
-    babble = [" ".join(f"x{number}y{other}" for other in range(50)) for number in range(10)]
+    babble = [" ".join(sha256(bytes([number, other])).hexdigest()[:16] for other in range(50)) for number in range(10)]
     flood = [entry(f"a{number}", f"Reads logs. {text}", registry="flood") for number, text in enumerate(babble)]
     made = index(*flood, entry("late", "Pays invoices.", registry="plain"))
 
