@@ -25,7 +25,12 @@ METADATA = frozenset(
 
 
 def may_be_read(address: str, *, private: bool, plain: bool) -> bool:
-    """Whether a registry may be at this address.
+    """Whether a registry may be at this address; see `objection`."""
+    return not objection(address, private=private, plain=plain)
+
+
+def objection(address: str, *, private: bool, plain: bool) -> str:
+    """Why no registry may be at this address; `""` when one may.
 
     Public ones always; private ones and loopback with `private`. Over `plain` HTTP private ones only, so that neither
     a credential nor an answer crosses the internet in the clear. Link-local, multicast, reserved and metadata
@@ -34,12 +39,12 @@ def may_be_read(address: str, *, private: bool, plain: bool) -> bool:
     try:
         found = ip_address(address)
     except ValueError:
-        return False
-    if found in METADATA:
-        return False
-    if any(found in network for network in PRIVATE):
-        return private
-    return _is_public(found) and not plain
+        return "is no address"
+    if found not in METADATA and any(found in network for network in PRIVATE):
+        return "" if private else "is private, which needs private_addresses: true"
+    if found in METADATA or not _is_public(found):
+        return "is one at which no registry is ever read"
+    return "is public, and http reaches private addresses only" if plain else ""
 
 
 def _is_public(address: Address) -> bool:
@@ -83,5 +88,6 @@ class CheckedResolver(AbstractResolver):
 
 def check(addresses: Sequence[str], *, private: bool, plain: bool) -> None:
     """Raise `ReadingFailed` when one of them may not be read."""
-    if not all(may_be_read(address, private=private, plain=plain) for address in addresses):
-        raise ReadingFailed("registry.address", "its address is one at which no registry may be read")
+    for address in addresses:
+        if why := objection(address, private=private, plain=plain):
+            raise ReadingFailed("registry.address", f"its address {address} {why}")

@@ -117,7 +117,7 @@ def _authorization(file: str) -> dict[str, str]:
         return {}
     credential = _credential(Path(file))
     if not CREDENTIAL.match(credential) or len(credential) > MOST_CREDENTIAL_CHARACTERS:
-        raise ReadingFailed("registry.credential", "its credential_file can not be read or holds no credential")
+        raise ReadingFailed("registry.credential", f"{file} can not be read, or holds no credential and nothing else")
     return {"Authorization": f"Bearer {credential}"}
 
 

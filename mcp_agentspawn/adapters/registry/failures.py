@@ -9,6 +9,8 @@ FAILURES: tuple[tuple[type[BaseException], str, str], ...] = (
     (aiohttp.ClientSSLError, "registry.tls", "its certificate is not trusted here, or it does not speak TLS"),
     (aiohttp.InvalidURL, "registry.address", "its address is not written as one"),
     (TimeoutError, "registry.timeout", "no answer in time"),
+    (aiohttp.ClientConnectorDNSError, "registry.unreachable", "its name is not known here"),
+    (aiohttp.ClientConnectorError, "registry.unreachable", "nothing listens there, or it can not be reached from here"),
     (aiohttp.ClientPayloadError, "registry.cut_short", "the answer ended in the middle"),
     (aiohttp.ClientResponseError, "registry.unreachable", "what answers does not speak HTTP"),
 )
@@ -29,7 +31,7 @@ def failure_of(error: BaseException) -> ReadingFailed:
     for kind, code, detail in FAILURES:
         if isinstance(error, kind):
             return ReadingFailed(code, detail)
-    return ReadingFailed("registry.unreachable", "no connection, or it was closed without an answer")
+    return ReadingFailed("registry.unreachable", "the connection was closed without an answer")
 
 
 def failure_of_status(status: int) -> ReadingFailed:
@@ -40,4 +42,5 @@ def failure_of_status(status: int) -> ReadingFailed:
         code = "registry.bad_request"
     else:
         code = "registry.server_error" if status >= 500 else "registry.dialect"  # noqa: PLR2004 - the server's
-    return ReadingFailed(code, f"HTTP status {status}")
+    hint = "; is its credential_file right?" if code == "registry.denied" else ""
+    return ReadingFailed(code, f"HTTP status {status}{hint}")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, f
 
 from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.files.folder import yaml_files
-from mcp_agentspawn.adapters.registry.addresses import is_literal, may_be_read
+from mcp_agentspawn.adapters.registry.addresses import is_literal, objection
 from mcp_agentspawn.adapters.registry.endpoint import (
     MOST_BYTES,
     MOST_ENTRIES,
@@ -28,6 +28,7 @@ from mcp_agentspawn.core.template import Duration
 
 MOST_TIMEOUT = timedelta(minutes=1)
 LEAST_REFRESH, MOST_REFRESH = timedelta(seconds=10), timedelta(days=1)
+VERSIONED = re.compile(r"/v0(\.1)?(/|\Z)")
 SCHEMES = ("https", "http")
 REGISTRY_NAME = re.compile(rf"{LABEL}\Z")
 WORD_OF_A_HOST = re.compile(r"[a-z0-9_](?:[-a-z0-9_]{0,61}[a-z0-9_])?\Z")
@@ -82,8 +83,10 @@ class Source(Strict):
         if plain and not private:
             raise ValueError("http is for private networks only: write https, or private_addresses: true")
         host = parts.hostname or ""
-        if is_literal(host) and not may_be_read(host, private=private, plain=plain):
-            raise ValueError("no registry may be read at this address; is private_addresses: true missing?")
+        if is_literal(host) and (why := objection(host, private=private, plain=plain)):
+            raise ValueError(f"{host} {why}")
+        if VERSIONED.search(parts.path):
+            raise ValueError("the address of the registry, without /v0 and what follows: that is added")
         return url
 
     @field_validator("timeout")

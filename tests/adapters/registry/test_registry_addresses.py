@@ -5,7 +5,7 @@ import pytest
 from aiohttp.abc import ResolveResult
 
 from mcp_agentspawn.adapters.registry import addresses
-from mcp_agentspawn.adapters.registry.addresses import CheckedResolver, may_be_read
+from mcp_agentspawn.adapters.registry.addresses import CheckedResolver, may_be_read, objection
 from mcp_agentspawn.adapters.registry.failures import ReadingFailed
 
 PUBLIC = ("93.184.216.34", "1.1.1.1", "2606:2800:220:1:248:1893:25c8:1946")
@@ -104,3 +104,18 @@ async def test_a_name_with_one_wrong_address_is_refused(monkeypatch: pytest.Monk
 
         assert failed.value.code == "registry.address"
         await checked.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "private", "plain", "why"),
+    [
+        ("10.0.0.7", False, False, "private_addresses: true"),
+        ("127.0.0.1", False, True, "private_addresses: true"),
+        ("169.254.169.254", True, False, "no registry is ever read"),
+        ("fe80::1", True, False, "no registry is ever read"),
+        ("93.184.215.14", True, True, "http reaches private addresses only"),
+        ("registry.example", True, False, "is no address"),
+    ],
+)
+def test_why_an_address_is_refused_is_said(address: str, *, private: bool, plain: bool, why: str) -> None:
+    assert why in objection(address, private=private, plain=plain)

@@ -49,6 +49,8 @@ BAD = {
     "http to a public address": ("private_addresses: true\nurl: http://93.184.216.34\n", 2, "url"),
     "a private address": ("url: https://10.0.0.1\n", 1, "url"),
     "metadata": ("private_addresses: true\nurl: http://169.254.169.254\n", 2, "url"),
+    "the path of a listing": ("url: https://registry.example/v0/agents\n", 1, "url"),
+    "the path of a version": ("url: https://registry.example/base/v0\n", 1, "url"),
     "a relative file": (f"{LEAST}credential_file: token\n", 2, "credential_file"),
     "an empty file": (f'{LEAST}ca_file: ""\n', 2, "ca_file"),
     "a credential": (f"{LEAST}credential: secret\n", 2, "credential"),
@@ -102,7 +104,7 @@ def test_a_private_network_is_read_where_that_is_allowed(tmp_path: Path, url: st
     ["registry", "REGISTRY.example.", "agent_registry", f"{'a' * 63}.example", "xn--bcher-kva.example", "1.1.1.1"],
 )
 def test_every_name_of_a_host_can_stand_there(tmp_path: Path, host: str) -> None:
-    assert source(tmp_path, f"url: https://{host}:8443/v0\n")
+    assert source(tmp_path, f"url: https://{host}:8443\n")
 
 
 @pytest.mark.parametrize(("text", "line", "key"), BAD.values(), ids=BAD)
