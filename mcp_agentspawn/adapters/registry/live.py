@@ -246,6 +246,6 @@ def _log_change(known: Known) -> None:
         "a registry changed its state",
         registry=now.registry,
         freshness=now.freshness,
-        problems=dict(known.problems),
+        problems=sorted(known.problems),
         entries=known.entries,
     )

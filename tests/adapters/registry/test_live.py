@@ -466,8 +466,8 @@ async def test_a_change_of_state_is_logged_once_with_codes_alone(here: Living) -
         await here.again()
 
     told = [(line["registry"], line["freshness"], line["problems"]) for line in logged]
-    assert sorted(told[:2]) == [("acme", "fresh", {}), ("lab", "fresh", {})]
-    assert told[2:] == [("acme", "stale", {"registry.not_json": 1})]
+    assert sorted(told[:2]) == [("acme", "fresh", []), ("lab", "fresh", [])]
+    assert told[2:] == [("acme", "stale", ["registry.not_json"])]
     assert "Sign in" not in str(logged)
 
 
