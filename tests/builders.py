@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from mcp_agentspawn import composing
 from mcp_agentspawn.adapters.files import examine
-from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
 from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryWorld
 from mcp_agentspawn.core.errors import ConfigError
@@ -205,22 +205,7 @@ class Bench:
 def services_on(
     world: MemoryWorld | KubernetesWorld, audit: Audit, rules: RuleSource, registries: Registries | None = None
 ) -> Services:
-    return Services(
-        agents=world.agents,
-        proposals=world.proposals,
-        ledgers=world.ledgers,
-        approvals=world.approvals,
-        switchboard=world.switchboard,
-        keyring=world.keyring,
-        inventory=world.inventory,
-        access=world.access,
-        registries=registries or MemoryRegistries(),
-        audit=audit,
-        kind=KagentAgent(),
-        clock=world.clock,
-        rules=rules,
-        roots=world.roots,
-    )
+    return composing.services_on(world, rules, audit, registries or MemoryRegistries())
 
 
 def registry_bench(**sections: Any) -> Bench:
