@@ -63,7 +63,7 @@ BLOCKED: Mapping[str, tuple[Published, set[str]]] = {
     "an image of another protocol": (Published("mute", image=AN_IMAGE, protocol="MCP"), {"registry.protocol"}),
     "nothing to run": (
         Published("bare", repository="https://example.com/x.git"),
-        {"registry.nothing_to_run", "registry.no_template"},
+        {"registry.nothing_to_run"},
     ),
     "no template that takes it": (
         Published("onlooker", namespace="shown", instructions=INSTRUCTIONS),
