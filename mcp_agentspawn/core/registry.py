@@ -152,7 +152,8 @@ class View:
 
     def is_whole(self, registry: str) -> bool:
         """Whether all of a registry can be found."""
-        return any(scope.reaches(registry, EVERY_NAMESPACE) and not scope.labels for scope in self.scopes)
+        whole = [scope for scope in self.scopes if EVERY_NAMESPACE in scope.namespaces and not scope.labels]
+        return any(scope.registry == registry for scope in whole)
 
     def holds(self, entry: RegistryEntry) -> bool:
         """Whether the entry can be found."""
