@@ -4,10 +4,22 @@ import pytest
 from pydantic import ValidationError
 
 from mcp_agentspawn.core.guard import Asked, LedgerGuard
+from mcp_agentspawn.core.registry import Blueprint, Route, Scope, View
 from mcp_agentspawn.guards import Callers, Policy
 from mcp_agentspawn.operations.services import Rules
-from tests.builders import CALLER, NOON, OTHER, ROOT, guard_names, policy
-from tests.guards.cases import FixedFacts, asked, ledger, rendered
+from tests.builders import (
+    CALLER,
+    NOON,
+    OTHER,
+    ROOT,
+    SEES_MAIN,
+    guard_names,
+    image_template,
+    policy,
+    template,
+    worker,
+)
+from tests.guards.cases import FixedFacts, asked, codes, ledger, rendered
 
 
 def test_every_guard_of_the_model_is_asked_in_its_declared_order() -> None:
@@ -20,10 +32,33 @@ def test_every_guard_of_the_model_is_asked_in_its_declared_order() -> None:
     assert list(questions) == guard_names()
 
 
-def test_before_a_registry_is_read_those_before_its_guard_are_asked() -> None:
-    questions = policy().before_reading(asked(), FixedFacts(), "propose")
+async def test_before_a_registry_is_read_those_before_its_guard_are_asked() -> None:
+    questions = policy().before_reading(asked(), FixedFacts(granted=False), "propose")
 
     assert list(questions) == guard_names()[: guard_names().index("registry")] == ["freeze", "template"]
+    assert codes(await questions["freeze"]()) == []
+    assert codes(await questions["template"]()) == ["template.not_allowed"]
+
+
+def test_what_a_policy_shows_are_its_scopes_its_routes_and_what_stands_on_its_own() -> None:
+    route = {"words": ["log", "logs"], "first": "researcher"}
+    allow = {"allow": ["researcher", "registry-worker", "registry-image", "gone"]}
+    shown = policy(template=allow, registry=SEES_MAIN, search={"routes": [route]})
+    templates = {one.name: one for one in (template(), template("other"), worker(), image_template())}
+
+    assert shown.view(templates) == View(
+        frozenset({Scope("main", frozenset({"default"}))}),
+        (Blueprint("researcher", template().description, tuple(template().keywords)),),
+        (Route(("log", "logs"), "researcher"),),
+    )
+    assert policy(template={}).view(templates) == View()
+
+
+def test_templates_are_shown_by_name() -> None:
+    allow = {"allow": ["b", "researcher", "a"]}
+    templates = {name: template(name) for name in ("researcher", "b", "a")}
+
+    assert [one.name for one in policy(template=allow).view(templates).blueprints] == ["a", "b", "researcher"]
 
 
 def test_all_but_the_dry_run_are_asked_again_at_apply() -> None:
