@@ -185,6 +185,11 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
+def _if_any(parse: Callable[[str], Path]) -> Callable[[str], Path | None]:
+    """The same; empty is none."""
+    return lambda text: parse(text) if text else None
+
+
 def _own_hosts(public_url: str) -> tuple[str, ...]:
     """The Host headers that are always ours: loopback, the Service's names, the public URL's."""
     names = [*LOOPBACK, SERVICE, f"{SERVICE}.svc", f"{SERVICE}.svc.cluster.local"]
@@ -198,8 +203,8 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "roots": ("", _roots),
     "policies": ("policies", _folder),
     "templates": ("templates", _folder),
-    "registries": ("", lambda text: _folder(text) if text else None),
-    "audit_file": ("", lambda text: _file(text) if text else None),
+    "registries": ("", _if_any(_folder)),
+    "audit_file": ("", _if_any(_file)),
     "writer": (socket.gethostname(), _matching(WRITER, "a writer's name")),
     "allowed_hosts": ("", _list_of(HOST, "a host")),
     "allowed_origins": ("", _origins),
@@ -207,6 +212,6 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "token_issuer": (ISSUER, _url),
     "log_level": ("info", _level),
     "drain_seconds": ("0", _seconds),
-    "kubeconfig": ("", lambda text: _existing(text) if text else None),
+    "kubeconfig": ("", _if_any(_existing)),
 }
 """Each setting's default and how it is read. `legacy_tokens` is not here: its default is the roots."""

@@ -59,6 +59,18 @@ RESEARCHER: dict[str, Any] = {
     },
 }
 
+REGISTRY_IMAGE: dict[str, Any] = {
+    "description": "Runs an image from a registry.",
+    "risk": "low",
+    "lifetime": {"default": "30m", "most": "4h"},
+    "parameters": {
+        "type": "object",
+        "required": ["image"],
+        "properties": {"image": {"type": "string", "maxLength": 512, "from_registry": "image"}},
+    },
+    "agent": {"description": "An image from a registry", "image": "${image}"},
+}
+
 
 def template(name: str = "researcher", **changes: Any) -> Template:
     return Template.named(name, RESEARCHER | changes)
@@ -82,18 +94,7 @@ def worker(name: str = "registry-worker", **changes: Any) -> Template:
 
 def image_template(name: str = "registry-image", **changes: Any) -> Template:
     """A template that is a registry entry's image."""
-    document = {
-        "description": "Runs an image from a registry.",
-        "risk": "low",
-        "lifetime": {"default": "30m", "most": "4h"},
-        "parameters": {
-            "type": "object",
-            "required": ["image"],
-            "properties": {"image": {"type": "string", "maxLength": 512, "from_registry": "image"}},
-        },
-        "agent": {"description": "An image from a registry", "image": "${image}"},
-    }
-    return Template.named(name, document | changes)
+    return Template.named(name, REGISTRY_IMAGE | changes)
 
 
 def registry_entry(**changes: Any) -> RegistryEntry:

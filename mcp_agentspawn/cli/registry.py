@@ -4,18 +4,20 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from mcp_agentspawn.adapters.files import Folder, Problem
+from mcp_agentspawn.adapters.files import Folder
 from mcp_agentspawn.adapters.registry.source import Source
 from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.checking import Document, document, lines
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.known_registries import HERE, VARIABLE, read_sources
 from mcp_agentspawn.cli.rule_folders import FOLDER, RuleFolders, folder_options, read_rules
-from mcp_agentspawn.cli.surveying import showing, surveyed, unknown, worth
+from mcp_agentspawn.cli.surveying import showing, surveyed, worth
+from mcp_agentspawn.operations.consistency import unknown_registries
 
 
 @click.group(short_help="Look into registries.")
@@ -45,11 +47,11 @@ def check(registries: Path, policies: Path, templates: Path, examples: int, as_j
     Exits with 1 when a registry could not be read whole, or a policy shows one that there is not.
     """
     folders, sources = read_rules(policies, templates), read_sources(registries)
-    misfits = [_misfit(folders, sources, *one) for one in unknown(folders.rules, list(sources.values))]
+    unknown = unknown_registries(folders.rules.policies, sources.values)
+    misfits = [folders.policies.problem(one.name, one.path, one.message) for one in unknown]
     found = asyncio.run(_all(folders, sources, None if as_json else examples))
     if as_json:
-        named = [{"file": one.file, "line": one.line, "key": one.key, "message": one.message} for one in misfits]
-        click.echo(json.dumps({"registries": found, "misfits": named}, indent=2))
+        click.echo(json.dumps({"registries": found, "misfits": [asdict(one) for one in misfits]}, indent=2))
     for misfit in () if as_json else misfits:
         click.echo(escaped(str(misfit)))
     if misfits or any(one["read"] != "whole" for one in found):
@@ -73,9 +75,3 @@ async def _each(folders: RuleFolders, sources: Folder[Source]) -> AsyncIterator[
         entries = survey.reading.entries if survey.reading else ()
         judged = [await worth(folders.rules, policy, name, entries) for policy in showing(folders.rules, name)]
         yield document(survey, judged, folders.policies)
-
-
-def _misfit(folders: RuleFolders, sources: Folder[Source], policy: str, number: int) -> Problem:
-    name = folders.rules.policies[policy].registry.see[number].registry
-    said = f"there is no registry {name} here; there are: {', '.join(sorted(sources.values))}"
-    return folders.policies.problem(policy, ("registry", "see", number, "registry"), said)

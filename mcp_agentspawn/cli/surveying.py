@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcp_agentspawn.adapters.registry.client import Client
@@ -74,15 +74,8 @@ async def surveyed(endpoint: Endpoint) -> Survey:
 
 def showing(rules: Rules, registry: str) -> Mapping[str, Policy]:
     """The policies that show anything of a registry, by name."""
-    return {name: policy for name, policy in sorted(rules.policies.items()) if registry in _named(policy)}
-
-
-def unknown(rules: Rules, registries: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Where policies show a registry that there is not: the policy's name, and the number of the rule."""
-    for name, policy in sorted(rules.policies.items()):
-        for number, rule in enumerate(policy.registry.see):
-            if rule.registry not in registries:
-                yield name, number
+    policies = sorted(rules.policies.items())
+    return {name: one for name, one in policies if any(rule.registry == registry for rule in one.registry.see)}
 
 
 async def worth(rules: Rules, name: str, registry: str, entries: Collection[RegistryEntry]) -> Worth:
@@ -129,7 +122,3 @@ async def _looking(rules: Rules, policy: Policy) -> Looking:
     _, services = in_memory(rules, caller.root)
     usable = await usable_templates(services, caller, policy)
     return Looking(services, caller, policy, {template.name: template for template in usable}, services.facts())
-
-
-def _named(policy: Policy) -> set[str]:
-    return {rule.registry for rule in policy.registry.see}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -61,7 +62,7 @@ class ScopeRule(Strict):
     labels: dict[str, str] = Field(default_factory=dict)
     templates: Names = ()
 
-    @property
+    @cached_property
     def scope(self) -> Scope:
         """What it says, as a value."""
         return Scope(self.registry, frozenset(self.namespaces), frozenset(self.labels.items()))
@@ -82,7 +83,7 @@ class RegistryGuard(RequestGuard):
         """Deny an entry that is not for this caller or this template, and a template that lacks its entry."""
         return verdict_of(list(self._reasons(asked)))
 
-    @property
+    @cached_property
     def scopes(self) -> frozenset[Scope]:
         """All that callers find of registries."""
         return frozenset(rule.scope for rule in self.see)

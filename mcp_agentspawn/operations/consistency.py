@@ -37,16 +37,24 @@ def misfits(
     found += [misfit for name, policy in policies.items() for misfit in _of_policy(name, policy, templates)]
     found += [misfit for name, policy in policies.items() for misfit in _of_registry(name, policy, templates)]
     if registries is not None:
-        found += [misfit for name, policy in policies.items() for misfit in _unknown(name, policy, registries)]
+        found += unknown_registries(policies, registries)
     return [*found, *overlaps(policies)]
 
 
-def _unknown(name: str, policy: Policy, registries: Collection[str]) -> Iterator[Misfit]:
-    for index, rule in enumerate(policy.registry.see):
-        if rule.registry not in registries:
-            there = f"there are: {', '.join(sorted(registries))}" if registries else "there is none"
-            path = ("registry", "see", index, "registry")
-            yield Misfit("policy", name, path, f"no registry bears this name; {there}")
+def unknown_registries(policies: Mapping[str, Policy], registries: Collection[str]) -> list[Misfit]:
+    """Where policies show a registry that is none of these."""
+    there = ", ".join(sorted(registries)) or "none"
+    return [
+        Misfit(
+            "policy",
+            name,
+            ("registry", "see", index, "registry"),
+            f"there is no registry {rule.registry} here; there are: {there}",
+        )
+        for name, policy in sorted(policies.items())
+        for index, rule in enumerate(policy.registry.see)
+        if rule.registry not in registries
+    ]
 
 
 def overlaps(policies: Mapping[str, Policy]) -> list[Misfit]:

@@ -6,7 +6,7 @@ caller has to say anything for it. What depends on the moment and on the whole r
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mcp_agentspawn.content.rules import group_of
 from mcp_agentspawn.core.digest import request_digest
@@ -27,26 +27,6 @@ from mcp_agentspawn.operations.services import LiveFacts, Services
 PURPOSE = "Search"
 MOST_TAKERS = 4
 """So many templates are tried for one entry."""
-
-
-@dataclass(frozen=True, slots=True)
-class FactsOfASearch(LiveFacts):
-    """What is there is asked once for a whole page: what many hits lack is not looked for anew for each of them."""
-
-    _models: dict[bool, frozenset[str]] = field(default_factory=dict, repr=False)
-    _tools: dict[bool, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
-
-    async def models(self, caller: Caller, *, fresh: bool = False) -> frozenset[str]:
-        """See `Inventory.models`."""
-        if fresh not in self._models:
-            self._models[fresh] = await self.services.inventory.models(caller.root.home, fresh=fresh)
-        return self._models[fresh]
-
-    async def tools(self, caller: Caller, *, fresh: bool = False) -> Mapping[str, frozenset[str]]:
-        """See `Inventory.tools`."""
-        if fresh not in self._tools:
-            self._tools[fresh] = await self.services.inventory.tools(caller.root.home, fresh=fresh)
-        return self._tools[fresh]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +75,8 @@ def _of_template(looking: Looking, finding: Finding, blueprint: Blueprint) -> Hi
 
 
 async def _of_entry(looking: Looking, finding: Finding, entry: RegistryEntry) -> Hit:
-    template, reasons = await _taker(looking, entry)
-    asked = _asked(looking, entry, template)
+    asked, reasons = await _judged(looking, entry)
+    template = asked.template
     return Hit(
         handle=str(entry.handle),
         source=entry.registry,
@@ -114,24 +94,22 @@ async def _of_entry(looking: Looking, finding: Finding, entry: RegistryEntry) ->
     )
 
 
-async def _taker(looking: Looking, entry: RegistryEntry) -> tuple[Template | None, Sequence[Reason]]:
-    """The first template that can take it, or else the first that may, and what is in its way."""
+async def _judged(looking: Looking, entry: RegistryEntry) -> tuple[Asked, Sequence[Reason]]:
+    """The request with the first template that can take it, or else with the first that may, and what is in its way."""
     takers: Sequence[Template | None] = looking.policy.registry.takers(entry, looking.usable)[:MOST_TAKERS] or [None]
-    judged: list[tuple[Template | None, Sequence[Reason]]] = []
+    judged: list[tuple[Asked, Sequence[Reason]]] = []
     for taker in takers:
-        judged.append((taker, await _objections(looking, entry, taker)))
+        ask = Ask(taker.name if taker else "", PURPOSE)
+        asked = resolved(looking.policy, looking.caller, ask, taker, entry)
+        judged.append((asked, await _objections(looking, asked, entry)))
         if not judged[-1][1]:
             return judged[-1]
     return judged[0]
 
 
-def _asked(looking: Looking, entry: RegistryEntry, template: Template | None) -> Asked:
-    return resolved(looking.policy, looking.caller, Ask(template.name if template else "", PURPOSE), template, entry)
-
-
-async def _objections(looking: Looking, entry: RegistryEntry, template: Template | None) -> Sequence[Reason]:
+async def _objections(looking: Looking, asked: Asked, entry: RegistryEntry) -> Sequence[Reason]:
     """What the guards have against it, apart from values that only a caller can give."""
-    policy, facts, asked = looking.policy, looking.facts, _asked(looking, entry, template)
+    policy, facts, template = looking.policy, looking.facts, asked.template
     against = _reasons(await policy.registry.check(asked, facts))
     if template is None:
         return against if entry.form == "other" else [*against, no_template("No template that you may use can", entry)]

@@ -49,11 +49,11 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
     policy = rules.policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "propose_subagent", (NO_POLICY,))
-    facts, asked = services.facts(), resolved(policy, caller, ask, rules.templates.get(ask.template), None)
-    whole = await _with_entry(services, policy, ask, asked, facts) if ask.registry_entry else asked
-    if isinstance(whole, Refusal):
-        return whole
-    asked = whole
+    facts = services.facts()
+    alone = resolved(policy, caller, ask, rules.templates.get(ask.template), None)
+    asked = await _with_entry(services, policy, ask, alone, facts)
+    if isinstance(asked, Refusal):
+        return asked
     decision = await decide(policy.before_rendering(asked, facts, "propose"))
     if decision.outcome != "allowed" or asked.template is None:
         return await refuse_by(services, caller, "propose_subagent", decision)
@@ -63,7 +63,9 @@ async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Re
 
 
 async def _with_entry(services: Services, policy: Policy, ask: Ask, asked: Asked, facts: LiveFacts) -> Asked | Refusal:
-    """The same, made of its registry entry; that is read only for what is not refused without it."""
+    """The same, made of its registry entry if it names one; that is read only for what is not refused without it."""
+    if not ask.registry_entry:
+        return asked
     caller = asked.caller
     first = await decide(policy.before_reading(asked, facts, "propose"))
     if first.outcome != "allowed":

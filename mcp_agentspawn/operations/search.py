@@ -12,7 +12,7 @@ from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, UNREADABLE_ENTRY, Plac
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations.answers import Hit, Hits, Refusal, RegistryState
 from mcp_agentspawn.operations.browse import usable_templates
-from mcp_agentspawn.operations.hits import FactsOfASearch, Looking, hits_of
+from mcp_agentspawn.operations.hits import Looking, hits_of
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
 
@@ -38,8 +38,7 @@ async def search(
     view = policy.view(rules.templates)
     wanted = Query(query, limit, frozenset(usable), source, tuple(labels), after)
     page = await services.registries.find(view, wanted)
-    facts = FactsOfASearch(services, services.clock.now())
-    hits = await hits_of(Looking(services, caller, policy, usable, facts), page.findings)
+    hits = await hits_of(Looking(services, caller, policy, usable, services.facts()), page.findings)
     states = _states(services, view)
     return Hits(
         hits=hits,

@@ -123,13 +123,16 @@ class Services:
 class LiveFacts:
     """The read-only view on the ports that guards get (`core.facts.Facts`).
 
-    Who stands above a caller, and what people decided, is asked once: whoever judges by it records the same.
+    Who stands above a caller, what people decided, and what lies there for a subagent to use is asked once: whoever
+    judges by it records the same, and what many hits of a search lack is not looked for anew for each of them.
     """
 
     services: Services
     now: datetime
     _above: dict[Caller, Sequence[Ancestor]] = field(default_factory=dict, repr=False)
     _decided: dict[tuple[str, bool], Sequence[Approval]] = field(default_factory=dict, repr=False)
+    _models: dict[tuple[str, bool], frozenset[str]] = field(default_factory=dict, repr=False)
+    _tools: dict[tuple[str, bool], Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
 
     async def may_use(self, caller: Caller, template: str) -> bool:
         """See `Access.may_use`."""
@@ -137,11 +140,17 @@ class LiveFacts:
 
     async def models(self, caller: Caller, *, fresh: bool = False) -> frozenset[str]:
         """See `Inventory.models`."""
-        return await self.services.inventory.models(caller.root.home, fresh=fresh)
+        home = caller.root.home
+        if (home, fresh) not in self._models:
+            self._models[home, fresh] = await self.services.inventory.models(home, fresh=fresh)
+        return self._models[home, fresh]
 
     async def tools(self, caller: Caller, *, fresh: bool = False) -> Mapping[str, frozenset[str]]:
         """See `Inventory.tools`."""
-        return await self.services.inventory.tools(caller.root.home, fresh=fresh)
+        home = caller.root.home
+        if (home, fresh) not in self._tools:
+            self._tools[home, fresh] = await self.services.inventory.tools(home, fresh=fresh)
+        return self._tools[home, fresh]
 
     async def violations(self, manifest: Manifest) -> Sequence[Violation]:
         """See `Inventory.violations`."""

@@ -19,7 +19,7 @@ from mcp_agentspawn.settings import load
 from tests.attacks.battlefield import Battlefield, Rules, onboarded
 from tests.attacks.orchestrators import Answer, Orchestrator
 from tests.attacks.people import Person
-from tests.builders import RESEARCHER
+from tests.builders import REGISTRY_IMAGE, RESEARCHER
 from tests.deploy.images import DEFAULT, LISTED, OVERLAY, from_image
 from tests.deploy.objects import fresh_id, with_changes
 from tests.faults.cluster import AGENTS, RBAC, SYSTEM, Cluster
@@ -47,17 +47,7 @@ TEMPLATES: Mapping[str, Document] = {
         "tools": {"web-search": {"allow": ["search", "fetch"]}},
         "agent": {"description": "Works as an entry describes", "instructions": "Do the task.\n${task}\n${role}\n"},
     },
-    IMAGE: {
-        "description": "Runs an image from a registry.",
-        "risk": "low",
-        "lifetime": {"default": "30m", "most": "4h"},
-        "parameters": {
-            "type": "object",
-            "required": ["image"],
-            "properties": {"image": {"type": "string", "maxLength": 512, "from_registry": "image"}},
-        },
-        "agent": {"description": "An image from a registry", "image": "${image}"},
-    },
+    IMAGE: REGISTRY_IMAGE,
 }
 
 

@@ -12,22 +12,11 @@ from mcp_agentspawn.core.digest import canonical, proposal_digest
 from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.template import Template
-from tests.builders import RESEARCHER, SEES_MAIN, image_entry, registry_bench, registry_entry
+from tests.builders import REGISTRY_IMAGE, RESEARCHER, SEES_MAIN, image_entry, registry_bench, registry_entry
 from tests.cli.office import Office
 from tests.cli.registries import WORKER
 
-IMAGE: dict[str, Any] = {
-    "description": "Runs an image from a registry.",
-    "risk": "low",
-    "lifetime": {"default": "30m", "most": "4h"},
-    "parameters": {
-        "type": "object",
-        "required": ["image"],
-        "properties": {"image": {"type": "string", "maxLength": 512, "from_registry": "image"}},
-    },
-    "agent": {"description": "An image from a registry", "image": "${image}"},
-}
-TEMPLATES = {"researcher": RESEARCHER, "registry-worker": WORKER, "registry-image": IMAGE}
+TEMPLATES = {"researcher": RESEARCHER, "registry-worker": WORKER, "registry-image": REGISTRY_IMAGE}
 SECTIONS: dict[str, Any] = {
     "template": {"allow": ["researcher", "registry-worker", "registry-image"]},
     "registry": SEES_MAIN,

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryWorld
-from mcp_agentspawn.adapters.registry.weighing import weighed
 from mcp_agentspawn.cli.trying.cases import Absent, Case, Given, Held, Wanted
 from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
@@ -116,7 +115,7 @@ def _registries(case: Case) -> MemoryRegistries:
     """Registries that hold what the case asks for, and nothing else."""
     asked = [wanted for wanted in (case.request, case.given.parent) if wanted is not None]
     held = MemoryRegistries()
-    held.entries += [weighed(wanted.registry_entry.entry) for wanted in asked if wanted.registry_entry is not None]
+    held.entries += [wanted.registry_entry.entry for wanted in asked if wanted.registry_entry is not None]
     return held
 
 
