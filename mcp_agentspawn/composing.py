@@ -10,9 +10,10 @@ from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.looking import AgentsForLooking, AuditForLooking, ForgetfulAudit
-from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryWorld
+from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryRemoteAgents, MemoryWorld
 from mcp_agentspawn.adapters.registry.live import LiveRegistries
 from mcp_agentspawn.adapters.registry.source import endpoints
+from mcp_agentspawn.core.delegation import RemoteAgents
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.ports import Audit, Clock
@@ -25,8 +26,10 @@ World = KubernetesWorld | MemoryWorld
 """Every port on one cluster, real or not."""
 
 
-def services_on(world: World, rules: RuleSource, audit: Audit, registries: Registries) -> Services:
-    """What operations work with, on this world."""
+def services_on(
+    world: World, rules: RuleSource, audit: Audit, registries: Registries, remote_agents: RemoteAgents | None = None
+) -> Services:
+    """What operations work with, on this world. Without `remote_agents`, those of this process that only echo."""
     return Services(
         agents=world.agents,
         proposals=world.proposals,
@@ -37,6 +40,11 @@ def services_on(world: World, rules: RuleSource, audit: Audit, registries: Regis
         inventory=world.inventory,
         access=world.access,
         registries=registries,
+        tasks=world.tasks,
+        task_answers=world.task_answers,
+        remote_agents=remote_agents or MemoryRemoteAgents(),
+        announcements=world.announcements,
+        cordon=world.cordon,
         audit=audit,
         kind=KagentAgent(),
         clock=world.clock,

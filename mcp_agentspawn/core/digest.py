@@ -63,4 +63,4 @@ def grant_document(grant: Grant) -> dict[str, Any]:
         "depth": grant.depth,
         "askFirst": list(grant.ask_first),
         "parameters": dict(grant.parameters),
-    }
+    } | ({"singleTask": True} if grant.single_task else {})

@@ -6,10 +6,11 @@ follows: a place in the ledger may be of a proposal, and an agent, made since th
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.ledger import Ledger, Live
 from mcp_agentspawn.core.model import FINAL_PHASES, Approval, Proposal, Subagent
 from mcp_agentspawn.core.switches import Reset
@@ -31,11 +32,13 @@ Verb = Literal["mark", "expire", "remove", "orphan", "release", "fence", "lapse"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One root's world."""
+    """One root's world. `tasks` are those that its subagents were given, `crashes` how often each agent's pod did."""
 
     agents: Mapping[str, Subagent]
     proposals: Mapping[str, Proposal]
     ledger: Ledger
+    tasks: Sequence[Task] = ()
+    crashes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

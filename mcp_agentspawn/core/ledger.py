@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from mcp_agentspawn.core.outcomes import MOST_KEYS, Outcomes
+
 RATE_WINDOW = timedelta(minutes=1)
 SPAWN_WINDOW = timedelta(hours=24)
 MOST_AUDIT_HEADS = 16
@@ -67,7 +69,8 @@ class Change:
 class Ledger:
     """The sets of one root. `open` is keyed by request digest, `live` and `used` by proposal id, `audit` by writer.
 
-    `account` is the uid of the service account whose tree it is; `""` before that is known.
+    `account` is the uid of the service account whose tree it is; `""` before that is known. `outcomes` is how its
+    subagents have done, by template and registry entry, see `core.outcomes`.
     """
 
     root: str
@@ -78,6 +81,7 @@ class Ledger:
     spawned: int = 0
     audit: Mapping[str, Head] = field(default_factory=dict)
     account: str = ""
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
 
     def find(self, request_digest: str, ended: Collection[str] = ()) -> str:
         """The id that stands for this request, open or live, and has not ended; `""` when there is none."""
@@ -140,6 +144,11 @@ class Ledger:
         if held is None or (nonce and held.nonce != nonce):
             return self
         return replace(self, live={id_: live for id_, live in self.live.items() if id_ != proposal})
+
+    def recorded(self, key: str, outcomes: Outcomes) -> "Ledger":
+        """With these outcomes under this key; past the bound, what was written longest ago is forgotten."""
+        others = [(other, known) for other, known in self.outcomes.items() if other != key]
+        return replace(self, outcomes=dict([*others[max(0, len(others) + 1 - MOST_KEYS) :], (key, outcomes)]))
 
     def anchored(self, head: Head) -> "Ledger":
         """With the audit writer's head, if it is news; the logs that began first leave when there are too many."""

@@ -14,6 +14,7 @@ Phase = Literal["proposed", "creating", "starting", "ready", "quarantined", "ret
 
 MOST_LABEL_CHARACTERS = 63
 VIRTUAL_USER = re.compile(r"agentspawn:([^:/]+):([^:/]+)\Z")
+MOST_STEPS = 16
 FINAL_PHASES: frozenset[Phase] = frozenset({"retired", "lapsed"})
 
 
@@ -64,12 +65,14 @@ class Root:
 class Caller:
     """The authenticated principal of a tool call: the root itself, or its subagent `agent`.
 
-    `account` is the uid of the root's service account as its credential showed it; `""` for a subagent.
+    `account` is the uid of the root's service account as its credential showed it; `""` for a subagent. `trace` is
+    the trace context (a W3C `traceparent`) that its call came with, `""` for none.
     """
 
     root: Root
     agent: str = ""
     account: str = field(default="", compare=False)
+    trace: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,7 @@ class Grant:
     """What a subagent may hold at most, and with it whatever it spawns.
 
     `depth`: how many generations it may spawn. `ask_first`: tools that need tool approval. `parameters`: the values
-    that its template marks as narrowing.
+    that its template marks as narrowing. `single_task`: it is retired when its first task has ended.
     """
 
     tools: tuple[str, ...]
@@ -163,6 +166,16 @@ class Grant:
     depth: int = 0
     ask_first: tuple[str, ...] = ()
     parameters: Mapping[str, Scalar] = field(default_factory=dict)
+    single_task: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One phase that a proposal came to: when, and why as a code (`""` for none)."""
+
+    phase: Phase
+    at: datetime
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +192,8 @@ class Proposal:
     """A request for one subagent, rendered, judged and frozen; `id` is the name of the one Agent it can become.
 
     `manifest` is the canonical JSON that will be created. `version` is the store's, for compare-and-swap; `uid` tells
-    it from a namesake.
+    it from a namesake. `history` is what it came to, oldest first. `fingerprint` is the hash of the manifest, to be
+    compared with that of the Agent; where many are kept in memory, the manifest itself is `""`.
     """
 
     id: str
@@ -200,6 +214,15 @@ class Proposal:
     created_at: datetime | None = None
     uid: str = ""
     version: str = ""
+    history: tuple[Step, ...] = ()
+    fingerprint: str = field(default="", compare=False)
+
+
+def grown(proposal: Proposal, phase: Phase, reason: str, at: datetime) -> tuple[Step, ...]:
+    """The history of a proposal that comes to this phase; one that is in it already keeps its history."""
+    if proposal.history and proposal.history[-1].phase == phase:
+        return proposal.history
+    return (*proposal.history, Step(phase, at, reason))[-MOST_STEPS:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +249,11 @@ class Ancestor:
 
 @dataclass(frozen=True, slots=True)
 class Subagent:
-    """An Agent that stands in the cluster, as read back. `uid` tells it from a namesake."""
+    """An Agent that stands in the cluster, as read back. `uid` tells it from a namesake.
+
+    `ready` is what kagent says of it. `fingerprint` is the hash of the manifest; where many are kept in memory, the
+    manifest itself is empty.
+    """
 
     id: str
     uid: str
@@ -241,6 +268,7 @@ class Subagent:
     deleting: bool = False
     ready: bool = False
     manifest: Manifest = field(default_factory=dict)
+    fingerprint: str = field(default="", compare=False)
 
     @property
     def expires_at(self) -> datetime:

@@ -29,7 +29,10 @@ SPAWN_SERVER = "agentspawn"
 """The RemoteMCPServer of this server beside the subagents; only a subagent with depth left holds its tools."""
 SPAWN_TOOLS = (
     "apply_subagent",
+    "cancel_task",
+    "delegate_task",
     "get_subagent",
+    "get_task",
     "list_subagents",
     "list_templates",
     "propose_subagent",

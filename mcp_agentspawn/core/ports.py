@@ -111,7 +111,8 @@ class Proposals(Protocol):
     async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
         """Set its phase if it is still at `proposal.version`.
 
-        Raises `Conflict`, `Missing` when it is gone, and `Refused` when its phase is final. `reason` is for people.
+        Raises `Conflict`, `Missing` when it is gone, and `Refused` when its phase is final. `reason` goes into its
+        history.
         """
         ...
 

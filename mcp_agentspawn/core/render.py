@@ -77,6 +77,7 @@ def grant_of(request: Request, template: Template) -> Grant:
         parameters={
             name: value for name, value in request.parameters.items() if properties.get(name, {}).get("narrows", False)
         },
+        single_task=template.lifetime.one_task,
     )
 
 

@@ -73,10 +73,14 @@ Words = Annotated[tuple[Word, ...], Field(strict=False), AfterValidator(_once)]
 
 
 class Lifetime(Strict):
-    """How long a subagent lives when nobody says, and at most."""
+    """How long a subagent lives when nobody says, and at most.
+
+    With `one_task` it is also retired as soon as its first task has ended.
+    """
 
     default: Duration
     most: Duration
+    one_task: bool = False
 
     @field_validator("most")
     @classmethod

@@ -4,7 +4,7 @@ One word per guard: its key in the policy file, its module here, the prefix of i
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from itertools import takewhile
 from typing import Annotated
@@ -27,7 +27,7 @@ from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.registry import Blueprint, Route, View
 from mcp_agentspawn.core.strict import Strict
-from mcp_agentspawn.core.template import Name, Template, Words
+from mcp_agentspawn.core.template import Duration, Name, Template, Words
 from mcp_agentspawn.core.verdict import Decision, Finding
 from mcp_agentspawn.guards.access import ClusterAccess
 from mcp_agentspawn.guards.approval import ApprovalGuard
@@ -67,6 +67,18 @@ class Search(Strict):
     routes: Annotated[tuple[RouteRule, ...], Field(strict=False)] = ()
 
 
+class TaskRules(Strict):
+    """What holds for the work that subagents are given; it is no guard.
+
+    `at_a_time` is how many tasks one subagent has at most that have not ended. One that waits for an answer longer
+    than `answer_within`, or has not ended after `end_within`, is given up.
+    """
+
+    at_a_time: int = Field(default=5, ge=0, le=50)
+    answer_within: Duration = timedelta(hours=1)
+    end_within: Duration = timedelta(hours=4)
+
+
 class Policy(Strict):
     """One policy file. A missing section is the strict default, an unknown one an error."""
 
@@ -84,6 +96,7 @@ class Policy(Strict):
     access: ClusterAccess = ClusterAccess()
     approval: ApprovalGuard = ApprovalGuard()
     search: Search = Search()
+    tasks: TaskRules = TaskRules()
 
     @cached_property
     def hash(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from mcp_agentspawn.core.delegation import RemoteAgents, TaskAnswers, Tasks
 from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Ancestor, Approval, Caller, Manifest, Root
@@ -28,6 +29,7 @@ from mcp_agentspawn.core.ports import (
 from mcp_agentspawn.core.registry import Registries, View
 from mcp_agentspawn.core.switches import Switches
 from mcp_agentspawn.core.template import Template
+from mcp_agentspawn.core.watching import Announcements, Cordon
 from mcp_agentspawn.guards import Policy
 
 PROPOSAL_LIFETIME = timedelta(minutes=15)
@@ -106,6 +108,11 @@ class Services:
     inventory: Inventory
     access: Access
     registries: Registries
+    tasks: Tasks
+    task_answers: TaskAnswers
+    remote_agents: RemoteAgents
+    announcements: Announcements
+    cordon: Cordon
     audit: Audit
     kind: AgentKind
     clock: Clock

@@ -21,6 +21,8 @@ from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals
 from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS
 from mcp_agentspawn.adapters.kubernetes.switchboard import KubernetesSwitchboard
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
+from mcp_agentspawn.adapters.memory.delegation import MemoryTaskAnswers, MemoryTasks
+from mcp_agentspawn.adapters.memory.watching import MemoryAnnouncements, MemoryCordon
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.ports import Clock
 
@@ -47,6 +49,10 @@ class KubernetesWorld:
         self.keyring = KubernetesKeyring(client)
         self.inventory = KubernetesInventory(client)
         self.access = KubernetesAccess(client)
+        self.tasks = MemoryTasks(self.clock)
+        self.task_answers = MemoryTaskAnswers(self.clock)
+        self.announcements = MemoryAnnouncements()
+        self.cordon = MemoryCordon()
         self.tokens = KubernetesTokens(client, legacy_accounts)
         self.canary = Canary(client, self.roots)
         self._client = client

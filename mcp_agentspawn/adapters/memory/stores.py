@@ -6,9 +6,10 @@ from itertools import count
 from typing import TypeVar
 from uuid import uuid4
 
+from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import FINAL_PHASES, Phase, Proposal, Root
+from mcp_agentspawn.core.model import FINAL_PHASES, Phase, Proposal, Root, grown
 from mcp_agentspawn.core.ports import Clock
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ class MemoryProposals:
         if proposal.id in self._stored:
             raise Conflict(f"There is a proposal {proposal.id} already.")
         created_at = self._clock.now().replace(microsecond=0)  # an object's creation is kept in whole seconds
-        return self._keep(replace(proposal, phase="proposed", agent_uid="", created_at=created_at, uid=str(uuid4())))
+        new = replace(proposal, phase="proposed", agent_uid="", created_at=created_at, uid=str(uuid4()), history=())
+        return self._keep(replace(new, fingerprint=hash_of(new.manifest.encode())))
 
     async def get(self, id_: str) -> Proposal | None:
         """See `core.ports.Proposals.get`."""
@@ -41,7 +43,7 @@ class MemoryProposals:
         """See `core.ports.Proposals.all`."""
         return list(self._stored.values())
 
-    async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:  # noqa: ARG002 - the reason is for people who look with kubectl
+    async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
         """See `core.ports.Proposals.mark`."""
         stored = self._stored.get(proposal.id)
         if stored is None:
@@ -49,7 +51,8 @@ class MemoryProposals:
         self._expect(stored, proposal)
         if stored.phase in FINAL_PHASES and phase != stored.phase:
             raise Refused("invalid", f"The proposal {proposal.id} is {stored.phase} and stays so.")
-        return self._keep(replace(stored, phase=phase, agent_uid=agent_uid or stored.agent_uid))
+        marked = replace(stored, phase=phase, agent_uid=agent_uid or stored.agent_uid)
+        return self._keep(replace(marked, history=grown(stored, phase, reason, self._clock.now())))
 
     async def delete(self, proposal: Proposal) -> None:
         """See `core.ports.Proposals.delete`."""

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema
 from mcp_agentspawn.adapters.memory.agents import MemoryAgents
+from mcp_agentspawn.adapters.memory.delegation import MemoryTaskAnswers, MemoryTasks
 from mcp_agentspawn.adapters.memory.people import MemoryApprovals, MemoryKeyring, MemorySwitchboard
 from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals
+from mcp_agentspawn.adapters.memory.watching import MemoryAnnouncements, MemoryCordon
 from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.model import Manifest, Root
@@ -100,6 +102,10 @@ class MemoryWorld:
         self.approvals = MemoryApprovals(self.clock)
         self.switchboard = MemorySwitchboard(self.clock)
         self.keyring = MemoryKeyring()
+        self.tasks = MemoryTasks(self.clock)
+        self.task_answers = MemoryTaskAnswers(self.clock)
+        self.announcements = MemoryAnnouncements()
+        self.cordon = MemoryCordon()
         self.tokens = MemoryTokens()
 
     def furnish(self, templates: Mapping[str, Template]) -> None:

@@ -1,0 +1,152 @@
+"""Tasks, people's answers, and agents that can be talked to, in this process only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from uuid import uuid4
+
+from mcp_agentspawn.core.delegation import Address, Card, Message, Report, Task, TaskAnswer
+from mcp_agentspawn.core.errors import Conflict, Missing, Refused
+from mcp_agentspawn.core.ports import Clock
+
+GIVEN = ("root", "parent", "home", "agent", "agent_uid", "template", "entry", "context")
+"""What a task was given with."""
+
+
+class MemoryTasks:
+    """Tasks by id, each with a version that every change replaces."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stored: dict[str, Task] = {}
+        self._versions = count(1)
+
+    async def create(self, task: Task) -> Task:
+        """See `core.delegation.Tasks.create`."""
+        if task.id in self._stored:
+            raise Conflict(f"There is a task {task.id} already.")
+        return self._keep(
+            replace(task, uid=str(uuid4()), created_at=self._clock.now().replace(microsecond=0))
+        )  # in whole seconds, as an object's creation is kept
+
+    async def get(self, id_: str) -> Task | None:
+        """See `core.delegation.Tasks.get`."""
+        return self._stored.get(id_)
+
+    async def of_agent(self, agent: str) -> Sequence[Task]:
+        """See `core.delegation.Tasks.of_agent`."""
+        return [task for task in self._stored.values() if task.agent == agent]
+
+    async def all(self) -> Sequence[Task]:
+        """See `core.delegation.Tasks.all`."""
+        return list(self._stored.values())
+
+    async def update(self, task: Task) -> Task:
+        """See `core.delegation.Tasks.update`."""
+        stored = self._stored.get(task.id)
+        if stored is None:
+            raise Missing(f"There is no task {task.id}.")
+        self._expect(stored, task)
+        given_anew = any(getattr(stored, name) != getattr(task, name) for name in GIVEN)
+        if given_anew or (stored.ended and stored.state != task.state):
+            raise Refused("invalid", f"The task {task.id} stays what it is.")
+        return self._keep(replace(task, uid=stored.uid, created_at=stored.created_at))
+
+    async def delete(self, task: Task) -> None:
+        """See `core.delegation.Tasks.delete`."""
+        stored = self._stored.get(task.id)
+        if stored is not None:
+            self._expect(stored, task)
+            del self._stored[task.id]
+
+    def _keep(self, task: Task) -> Task:
+        stored = replace(task, version=str(next(self._versions)))
+        self._stored[task.id] = stored
+        return stored
+
+    def _expect(self, stored: Task, expected: Task) -> None:
+        if stored.version != expected.version:
+            raise Conflict(f"The task {expected.id} has changed.")
+
+
+class MemoryTaskAnswers:
+    """Answers by name; whoever creates one is taken to be its decider."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._stored: dict[str, TaskAnswer] = {}
+
+    async def of(self, task: str) -> Sequence[TaskAnswer]:
+        """See `core.delegation.TaskAnswers.of`."""
+        return [answer for answer in self._stored.values() if answer.task == task]
+
+    async def all(self) -> Sequence[TaskAnswer]:
+        """See `core.delegation.TaskAnswers.all`."""
+        return list(self._stored.values())
+
+    async def create(self, answer: TaskAnswer) -> TaskAnswer:
+        """See `core.delegation.TaskAnswers.create`."""
+        if answer.name in self._stored:
+            raise Conflict(f"There is an answer {answer.name} already.")
+        stored = replace(answer, decided_at=self._clock.now().replace(microsecond=0))
+        self._stored[stored.name] = stored
+        return stored
+
+    async def delete(self, answer: TaskAnswer) -> None:
+        """See `core.delegation.TaskAnswers.delete`."""
+        self._stored.pop(answer.name, None)
+
+
+@dataclass
+class MemoryRemoteAgents:
+    """Agents that do at once what they are told: they say it back.
+
+    Settable: `cards` by agent, what a `failing` agent raises, and `script`: reports that an agent makes, one after the
+    other, the last one again and again. `said` is what each agent was told, `canceled` the tasks that it was to stop.
+    """
+
+    cards: dict[str, Card] = field(default_factory=dict)
+    failing: dict[str, Exception] = field(default_factory=dict)
+    script: dict[str, list[Report]] = field(default_factory=dict)
+    said: list[tuple[Address, Message]] = field(default_factory=list)
+    canceled: list[str] = field(default_factory=list)
+    _reports: dict[str, Report] = field(default_factory=dict)
+
+    async def card(self, at: Address) -> Card:
+        """See `core.delegation.RemoteAgents.card`. One that nothing was set for has the name that kagent gives."""
+        self._answering(at)
+        return self.cards.get(at.agent, Card(at.agent.replace("-", "_")))
+
+    async def send(self, at: Address, message: Message) -> Report:
+        """See `core.delegation.RemoteAgents.send`."""
+        self._answering(at)
+        self.said.append((at, message))
+        remote = message.task or f"remote-{len(self.said)}"
+        echo = Report(remote, message.context, "completed", message.text)
+        return self._report(at, remote, echo)
+
+    async def look(self, at: Address, remote: str) -> Report:
+        """See `core.delegation.RemoteAgents.look`."""
+        self._answering(at)
+        if remote not in self._reports:
+            raise Missing(f"{at.agent} knows of no task {remote}.")
+        return self._report(at, remote, self._reports[remote])
+
+    async def cancel(self, at: Address, remote: str) -> Report:
+        """See `core.delegation.RemoteAgents.cancel`."""
+        known = await self.look(at, remote)
+        self.canceled.append(remote)
+        self._reports[remote] = replace(known, state="canceled")
+        return self._reports[remote]
+
+    def _answering(self, at: Address) -> None:
+        if at.agent in self.failing:
+            raise self.failing[at.agent]
+
+    def _report(self, at: Address, remote: str, otherwise: Report) -> Report:
+        scripted = self.script.get(at.agent, [])
+        report = replace(scripted[0], remote=remote) if scripted else otherwise
+        if len(scripted) > 1:
+            del scripted[0]
+        self._reports[remote] = report
+        return report

@@ -1,0 +1,78 @@
+"""How subagents of one template, or of one registry entry, have done for one root: a bounded record.
+
+It is kept in the root's ledger, so that nobody's outcomes weigh on anybody else, and under the name of the template
+or the entry, so that making the same agent anew, or editing its file, does not launder it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mcp_agentspawn.core.model import Request
+from mcp_agentspawn.core.registry import Handle
+
+MOST_TASKS = 200
+"""Past so many the older half fades: what counts is how it does now."""
+MOST_KEYS = 128
+MOST_RECENT = 16
+
+End = Literal["succeeded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of tasks. `seconds` and `retries` are sums; `recent` are the last tasks that were counted."""
+
+    tasks: int = 0
+    succeeded: int = 0
+    seconds: int = 0
+    retries: int = 0
+    quarantines: int = 0
+    recent: tuple[str, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """The share of tasks that succeeded, from 0 to 1; a quarantine weighs like a failed task. 1 for no history."""
+        counted = self.tasks + self.quarantines
+        return self.succeeded / counted if counted else 1.0
+
+    def ended(self, task: str, end: End, *, seconds: int, retries: int) -> "Outcomes":
+        """With the end of one more task; the same when it was counted already."""
+        if task in self.recent:
+            return self
+        grown = replace(
+            self,
+            tasks=self.tasks + 1,
+            succeeded=self.succeeded + (end == "succeeded"),
+            seconds=self.seconds + seconds,
+            retries=self.retries + retries,
+            recent=(*self.recent, task)[-MOST_RECENT:],
+        )
+        return grown.faded() if grown.tasks > MOST_TASKS else grown
+
+    def quarantined(self, agent: str) -> "Outcomes":
+        """With one more quarantine of this agent; the same when it was counted already."""
+        if agent in self.recent:
+            return self
+        return replace(self, quarantines=self.quarantines + 1, recent=(*self.recent, agent)[-MOST_RECENT:])
+
+    def faded(self) -> "Outcomes":
+        """With half of everything."""
+        halves = {name: getattr(self, name) // 2 for name in ("tasks", "succeeded", "seconds", "retries")}
+        return replace(self, **halves, quarantines=(self.quarantines + 1) // 2)
+
+
+def keys_of(template: str, entry: str) -> tuple[str, ...]:
+    """Under which names a subagent of this template, and of this registry entry if there is one, is recorded.
+
+    An entry is known by its name and neither by its tag nor by its hash: publishing it again changes nothing.
+    """
+    handle = Handle.read(entry)
+    named = (f"entry:{handle.registry}/{handle.namespace}/{handle.name}",) if handle else ()
+    return (f"template:{template}", *named)
+
+
+def outcomes_for(request: Request, outcomes: Mapping[str, Outcomes]) -> Mapping[str, Outcomes]:
+    """What is on record for what a request would be made of, by key; nothing for what never worked."""
+    keys = keys_of(request.template, request.entry)
+    return {key: outcomes[key] for key in keys if key in outcomes}
