@@ -27,6 +27,11 @@ WRITER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?\Z")
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
 NOT_OURS = re.compile(rf"{PREFIX}(SERVICE_|PORT_|SHARED\Z)")
 LEVELS = ("debug", "info", "warning", "error")
+WIRES = ("auto", "0.3", "1.0")
+PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
+PLACES = ("{name}", "{namespace}")
+OWN_SERVICE: Final = "http://{name}.{namespace}:8080/"
+"""Where kagent serves an agent by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,10 @@ class Settings:
     public_url: str
     """The MCP endpoint as callers see it; empty: where the server listens."""
     token_issuer: str
+    a2a_url: str
+    """Where a subagent is talked to, with `{namespace}` and `{name}`: its own Service, or kagent's controller."""
+    a2a_wire: str
+    """The version of A2A that subagents speak, `0.3` or `1.0`; `auto` is what an agent's card says."""
     log_level: str
     drain_seconds: float
     kubeconfig: Path | None
@@ -153,6 +162,19 @@ def _url(text: str) -> str:
     return text
 
 
+def _a2a_url(text: str) -> str:
+    if tuple(sorted(PLACEHOLDER.findall(text))) != PLACES:
+        raise ValueError(f"{text!r} does not hold {{namespace}} and {{name}}, each once, and nothing else in braces")
+    _url(text.replace("{", "").replace("}", ""))
+    return text
+
+
+def _wire(text: str) -> str:
+    if text not in WIRES:
+        raise ValueError(f"{text!r} is none of {', '.join(WIRES)}")
+    return text
+
+
 def _origins(text: str) -> tuple[str, ...]:
     for word in _words(text):
         parts = urlsplit(word)
@@ -210,6 +232,8 @@ FIELDS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "allowed_origins": ("", _origins),
     "public_url": ("", _url),
     "token_issuer": (ISSUER, _url),
+    "a2a_url": (OWN_SERVICE, _a2a_url),
+    "a2a_wire": ("auto", _wire),
     "log_level": ("info", _level),
     "drain_seconds": ("0", _seconds),
     "kubeconfig": ("", _if_any(_existing)),

@@ -63,6 +63,15 @@ def test_an_option_wins_over_the_environment_and_none_is_no_option() -> None:
     assert (settings.port, settings.host) == (9000, "0.0.0.0")  # noqa: S104 - the same
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://{name}.{namespace}:8080/", "https://kagent-controller.kagent:8083/api/a2a/{namespace}/{name}/"],
+)
+def test_subagents_are_talked_to_at_their_service_or_through_the_controller(url: str) -> None:
+    assert loaded().a2a_url == "http://{name}.{namespace}:8080/"
+    assert (loaded(a2a_url=url).a2a_url, loaded().a2a_wire, loaded(a2a_wire="1.0").a2a_wire) == (url, "auto", "1.0")
+
+
 def test_own_host_names_are_always_accepted_and_more_can_be_named() -> None:
     settings = loaded(allowed_hosts="spawn.example.com:*", public_url="https://public.example.com:8443/mcp")
 
@@ -103,6 +112,14 @@ def test_own_host_names_are_always_accepted_and_more_can_be_named() -> None:
         ("public_url", "ftp://a"),
         ("public_url", "https://a/mcp?x=1"),
         ("token_issuer", "kubernetes"),
+        ("a2a_url", ""),
+        ("a2a_url", "http://{name}:8080/"),
+        ("a2a_url", "http://{name}.{namespace}.{zone}/"),
+        ("a2a_url", "http://{name}.{namespace}.{name}/"),
+        ("a2a_url", "http://{name}.{namespace}/}"),
+        ("a2a_url", "{namespace}/{name}"),
+        ("a2a_url", "http://{name}.{namespace}/?to=x"),
+        ("a2a_wire", "2.0"),
         ("log_level", "loud"),
         ("drain_seconds", "soon"),
         ("drain_seconds", "-1"),
