@@ -29,7 +29,7 @@ NOT_OURS = re.compile(rf"{PREFIX}(SERVICE_|PORT_|SHARED\Z)")
 LEVELS = ("debug", "info", "warning", "error")
 WIRES = ("auto", "0.3", "1.0")
 PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
-PLACES = ("{name}", "{namespace}")
+PLACES = ["{namespace}", "{name}"]
 OWN_SERVICE: Final = "http://{name}.{namespace}:8080/"
 """Where kagent serves an agent by itself."""
 
@@ -163,7 +163,7 @@ def _url(text: str) -> str:
 
 
 def _a2a_url(text: str) -> str:
-    if tuple(sorted(PLACEHOLDER.findall(text))) != PLACES:
+    if sorted(PLACEHOLDER.findall(text)) != PLACES:
         raise ValueError(f"{text!r} does not hold {{namespace}} and {{name}}, each once, and nothing else in braces")
     _url(text.replace("{", "").replace("}", ""))
     return text
