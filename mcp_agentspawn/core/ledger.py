@@ -3,7 +3,7 @@
 Every change is a pure function from ledger to ledger; a `Ledgers` port stores it by compare-and-swap.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -149,6 +149,15 @@ class Ledger:
         """With these outcomes under this key; past the bound, what was written longest ago is forgotten."""
         others = [(other, known) for other, known in self.outcomes.items() if other != key]
         return replace(self, outcomes=dict([*others[max(0, len(others) + 1 - MOST_KEYS) :], (key, outcomes)]))
+
+    def counted(self, keys: Iterable[str], count: Callable[[Outcomes], Outcomes]) -> "Ledger":
+        """With one more thing counted under each of these keys; the same when it is counted under all of them."""
+        ledger = self
+        for key in keys:
+            known = ledger.outcomes.get(key, Outcomes())
+            grown = count(known)
+            ledger = ledger if grown is known else ledger.recorded(key, grown)
+        return ledger
 
     def anchored(self, head: Head) -> "Ledger":
         """With the audit writer's head, if it is news; the logs that began first leave when there are too many."""

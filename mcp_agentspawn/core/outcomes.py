@@ -12,7 +12,7 @@ from mcp_agentspawn.core.model import Request
 from mcp_agentspawn.core.registry import Handle
 
 MOST_TASKS = 200
-"""Past so many the older half fades: what counts is how it does now."""
+"""Past so many, quarantines among them, everything counts half: what matters is how it does now."""
 MOST_KEYS = 128
 MOST_RECENT = 16
 
@@ -21,7 +21,11 @@ End = Literal["succeeded", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What became of tasks. `seconds` and `retries` are sums; `recent` are the last tasks that were counted."""
+    """What became of tasks. `seconds` and `retries` are sums.
+
+    `recent` are the last tasks and agents that were counted: whoever counts notes it at once, so that nothing which
+    left them is counted again.
+    """
 
     tasks: int = 0
     succeeded: int = 0
@@ -33,31 +37,36 @@ class Outcomes:
     @property
     def score(self) -> float:
         """The share of tasks that succeeded, from 0 to 1; a quarantine weighs like a failed task. 1 for no history."""
-        counted = self.tasks + self.quarantines
-        return self.succeeded / counted if counted else 1.0
+        return self.succeeded / self.counted if self.counted else 1.0
+
+    @property
+    def counted(self) -> int:
+        """How many tasks and quarantines the score is of."""
+        return self.tasks + self.quarantines
 
     def ended(self, task: str, end: End, *, seconds: int, retries: int) -> "Outcomes":
         """With the end of one more task; the same when it was counted already."""
         if task in self.recent:
             return self
-        grown = replace(
+        return replace(
             self,
             tasks=self.tasks + 1,
             succeeded=self.succeeded + (end == "succeeded"),
             seconds=self.seconds + seconds,
             retries=self.retries + retries,
             recent=(*self.recent, task)[-MOST_RECENT:],
-        )
-        return grown.faded() if grown.tasks > MOST_TASKS else grown
+        ).bounded()
 
     def quarantined(self, agent: str) -> "Outcomes":
         """With one more quarantine of this agent; the same when it was counted already."""
         if agent in self.recent:
             return self
-        return replace(self, quarantines=self.quarantines + 1, recent=(*self.recent, agent)[-MOST_RECENT:])
+        return replace(self, quarantines=self.quarantines + 1, recent=(*self.recent, agent)[-MOST_RECENT:]).bounded()
 
-    def faded(self) -> "Outcomes":
-        """With half of everything."""
+    def bounded(self) -> "Outcomes":
+        """With half of everything, where there is more than is kept."""
+        if self.counted <= MOST_TASKS:
+            return self
         halves = {name: getattr(self, name) // 2 for name in ("tasks", "succeeded", "seconds", "retries")}
         return replace(self, **halves, quarantines=(self.quarantines + 1) // 2)
 
