@@ -9,6 +9,7 @@ import pytest
 
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open, Used
+from mcp_agentspawn.core.outcomes import MOST_KEYS, Outcomes
 from tests.contracts.stages import Stage, fresh
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -62,6 +63,7 @@ async def test_every_set_is_kept_to_the_microsecond(stage: Stage, root: str) -> 
         changes=(Change(NOW, "sub-c"), Change(NOW), Change(NOW)),
         spawned=7,
         audit={"writer-1": Head("writer-1", 12, "sha256:x"), "writer-2": Head("writer-2", 0, "")},
+        outcomes={"template:b": Outcomes(7, 5, 3600, 2, 1, ("task-1", "sub-c")), "template:a": Outcomes()},
     )
 
     await stage.world.ledgers.change(root, lambda _: (full, None))
@@ -69,6 +71,16 @@ async def test_every_set_is_kept_to_the_microsecond(stage: Stage, root: str) -> 
     assert await stage.world.ledgers.look(root) == full
     assert await stage.replica.ledgers.look(root) == full
     assert root in await stage.replica.ledgers.roots()
+
+
+async def test_outcomes_are_kept_in_the_order_in_which_they_were_recorded(stage: Stage, root: str) -> None:
+    keys = [f"template:{number}" for number in range(MOST_KEYS + 2)]
+
+    for key in ["template:again", *reversed(keys), "template:again"]:
+        await stage.world.ledgers.change(root, lambda ledger, key=key: (ledger.recorded(key, Outcomes(1)), None))
+
+    found = await stage.replica.ledgers.look(root, fresh=True)
+    assert list(found.outcomes) == [*reversed(keys[: MOST_KEYS - 1]), "template:again"]
 
 
 async def test_a_change_answers_what_its_decision_said(stage: Stage, root: str) -> None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mcp_agentspawn.core.digest import hash_of, proposal_digest
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
-from mcp_agentspawn.core.model import Grant, Phase, RestsOn, Root
+from mcp_agentspawn.core.model import MOST_STEPS, Grant, Phase, RestsOn, Root
 from tests.contracts.stages import Stage, fresh, proposal
 
 LONG = Root("agents", "a" * 60, "subagents")
@@ -88,9 +89,53 @@ async def test_a_mark_sets_the_phase_and_gives_the_new_version(stage: Stage) -> 
 
     marked = await stage.world.proposals.mark(stored, "starting", agent_uid="some-uid", reason="made")
 
-    assert marked == replace(stored, phase="starting", agent_uid="some-uid", version=marked.version)
+    (step,) = marked.history
+    assert marked == replace(stored, phase="starting", agent_uid="some-uid", version=marked.version, history=(step,))
     assert marked.version != stored.version
     assert await stage.replica.proposals.get(stored.id) == marked
+
+
+async def test_its_history_is_what_it_came_to_and_why_and_when(stage: Stage) -> None:
+    stored = await stage.world.proposals.create(proposal(stage.root))
+    marked = await stage.world.proposals.mark(stored, "starting", reason="made")
+    marked = await stage.world.proposals.mark(marked, "ready")
+    marked = await stage.world.proposals.mark(marked, "ready", reason="once more")
+    marked = await stage.world.proposals.mark(marked, "quarantined", reason="crashes")
+
+    said = [(step.phase, step.reason) for step in marked.history]
+    assert (stored.history, said) == ((), [("starting", "made"), ("ready", ""), ("quarantined", "crashes")])
+    assert all(abs(datetime.now(UTC) - step.at) < timedelta(seconds=60) for step in marked.history)
+    assert await stage.replica.proposals.get(stored.id) == marked
+
+
+async def test_its_history_is_bounded(stage: Stage) -> None:
+    marked = await stage.world.proposals.create(proposal(stage.root))
+    phases: list[Phase] = ["starting", "ready"]
+
+    for phase in phases * MOST_STEPS:
+        marked = await stage.world.proposals.mark(marked, phase)
+
+    assert len(marked.history) == MOST_STEPS
+    assert marked.history[-1].phase == "ready"
+
+
+async def test_it_is_known_by_the_hash_of_its_manifest(stage: Stage) -> None:
+    stored = await stage.world.proposals.create(proposal(stage.root))
+    marked = await stage.world.proposals.mark(stored, "starting")
+    found = await stage.replica.proposals.get(stored.id)
+
+    assert found is not None
+    assert {stored.fingerprint, marked.fingerprint, found.fingerprint} == {hash_of(stored.manifest.encode())}
+
+
+@pytest.mark.parametrize("single", [True, False])
+async def test_a_grant_says_whether_it_is_for_a_single_task(stage: Stage, single: bool) -> None:
+    made = proposal(stage.root)
+
+    stored = await stage.world.proposals.create(replace(made, grant=replace(made.grant, single_task=single)))
+
+    assert stored.grant.single_task is single
+    assert proposal_digest("{}", stored.grant) == proposal_digest("{}", replace(made.grant, single_task=single))
 
 
 async def test_a_mark_without_an_agent_keeps_the_one_known(stage: Stage) -> None:

@@ -14,6 +14,10 @@ def fresh_id() -> str:
     return f"sub-test-{next(_numbers)}"
 
 
+def fresh_handle() -> str:
+    return f"task-{next(_numbers):032x}"
+
+
 def virtual_user(account: str) -> str:
     return f"agentspawn:agents:{account}"
 
@@ -168,6 +172,33 @@ def approval(proposal_id: str, decider: str, suffix: str = "x", **changes: Any) 
         **changes,
     }
     return named("agentspawn.dev/v1alpha1", "SubagentApproval", f"{proposal_id}.{suffix}", SYSTEM, spec=spec)
+
+
+def task(name: str, namespace: str = SYSTEM, **changes: Any) -> Manifest:
+    spec = {
+        "root": "agents/mallory",
+        "parent": "",
+        "namespace": HOME,
+        "agent": "sub-a-1",
+        "agentUid": "7d5c",
+        "template": "researcher",
+        "context": "c-1",
+        **changes,
+    }
+    return named("agentspawn.dev/v1alpha1", "SubagentTask", name, namespace, spec=spec)
+
+
+def answer(handle: str, decider: str, suffix: str = "x", **changes: Any) -> Manifest:
+    spec = {
+        "task": handle,
+        "taskUid": "7d5c",
+        "digest": "sha256:3",
+        "decision": "approve",
+        "decider": decider,
+        "reason": "",
+        **changes,
+    }
+    return named("agentspawn.dev/v1alpha1", "SubagentTaskAnswer", f"{handle}.{suffix}", SYSTEM, spec=spec)
 
 
 def freeze(name: str = "everywhere", by: str = "", *, frozen: bool = True) -> Manifest:

@@ -63,11 +63,11 @@ def test_operators_are_the_same_everywhere_and_decide_like_everybody() -> None:
 def test_the_collector_is_the_same_everywhere() -> None:
     conditions = _conditions("not-the-collector")
 
-    assert set(conditions) == {"lock", "kin", "approvals", "people"}
+    assert set(conditions) == {"lock", "kin", "approvals", "answers", "people"}
     assert len(set(conditions.values())) == 1
 
 
-@pytest.mark.parametrize("policy", ["own", "approvals", "people"])
+@pytest.mark.parametrize("policy", ["own", "approvals", "answers", "people"])
 def test_our_own_kinds_are_guarded_in_every_namespace(policy: str) -> None:
     assert "matchResources" not in _of_kind("ValidatingAdmissionPolicyBinding")[f"agentspawn-{policy}"]["spec"]
 

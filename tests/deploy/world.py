@@ -29,8 +29,10 @@ from tests.deploy.cluster import (
 from tests.deploy.objects import (
     ROOT,
     TENANT,
+    answer,
     approval,
     freeze,
+    fresh_handle,
     fresh_id,
     named,
     proposal,
@@ -100,6 +102,7 @@ async def policies_act(cluster: Cluster, home: str = HOME, orchestrators: str = 
     await _refuses(eve, secret, "agentspawn-reserved")
     await _refuses(cluster.administrator, proposal(name), "agentspawn-own")
     await _refuses(eve, approval(name, "adam"), "agentspawn-approvals")
+    await _refuses(eve, answer(fresh_handle(), "adam"), "agentspawn-answers")
     await _refuses(eve, freeze("namespace.x", "adam"), "agentspawn-people")
     await _refuses(frozen, song(FROZEN_SONG, home), "agentspawn-freeze")
     assert await until(lambda: _counted(cluster, home)), "the quota is not counted"

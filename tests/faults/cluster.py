@@ -126,11 +126,11 @@ async def _discover(admin: aiohttp.ClientSession) -> None:
 
 
 async def _count(admin: aiohttp.ClientSession) -> None:
-    """Say that there are no Agents yet, and let there be many: the quota's controller sees a new kind 30 s late."""
-    quota = f"/api/v1/namespaces/{HOME}/resourcequotas/agentspawn"
-    hard = {"count/agents.kagent.dev": "10000"}
-    await _patch(admin, quota, {"spec": {"hard": hard}})
-    await _patch(admin, f"{quota}/status", {"status": {"hard": hard, "used": {"count/agents.kagent.dev": "0"}}})
+    """Say that there is nothing yet, and let there be much: the quotas' controller sees a new kind 30 s late."""
+    for namespace, kind in ((HOME, "agents.kagent.dev"), (SYSTEM, "subagenttasks.agentspawn.dev")):
+        quota, key = f"/api/v1/namespaces/{namespace}/resourcequotas/agentspawn", f"count/{kind}"
+        await _patch(admin, quota, {"spec": {"hard": {key: "10000"}}})
+        await _patch(admin, f"{quota}/status", {"status": {"hard": {key: "10000"}, "used": {key: "0"}}})
 
 
 async def _patch(admin: aiohttp.ClientSession, path: str, change: dict[str, Any]) -> None:

@@ -9,9 +9,11 @@ from mcp_agentspawn.adapters.kubernetes.resources import LEDGERS
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Live, Open, Used
 from mcp_agentspawn.core.names import GROUP, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.outcomes import Outcomes
 
 WRITES = f"{GROUP}/writes"
 MOST_WRITES = 16
+COUNTS = ("tasks", "succeeded", "seconds", "retries", "quarantines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def ledger_of(spec: Mapping[str, Any]) -> Ledger:
         spawned=spec["spawned"],
         audit={writer: Head(writer, head["sequence"], head["hash"]) for writer, head in spec["audit"].items()},
         account=spec["account"],
+        outcomes={entry["key"]: _outcomes(entry) for entry in spec.get("outcomes", ())},  # older ledgers have none
     )
 
 
@@ -84,6 +87,11 @@ def _live(entry: Mapping[str, Any]) -> Live:
     return Live(time_of(entry["at"]), entry["nonce"], entry["request"], entry["parent"], credentials)
 
 
+def _outcomes(entry: Mapping[str, Any]) -> Outcomes:
+    counts = {name: entry[name] for name in COUNTS}
+    return Outcomes(**counts, recent=tuple(entry["recent"]))
+
+
 def _spec(ledger: Ledger) -> dict[str, Any]:
     return {
         "root": ledger.root,
@@ -94,6 +102,7 @@ def _spec(ledger: Ledger) -> dict[str, Any]:
         "changes": [{"at": text_of(change.at), "caller": change.caller} for change in ledger.changes],
         "spawned": ledger.spawned,
         "audit": {writer: {"sequence": head.sequence, "hash": head.hash} for writer, head in ledger.audit.items()},
+        "outcomes": [_outcomes_spec(key, outcomes) for key, outcomes in ledger.outcomes.items()],
     }
 
 
@@ -109,3 +118,8 @@ def _live_spec(entry: Live) -> dict[str, Any]:
         "parent": entry.parent,
         "credentials": list(entry.credentials),
     }
+
+
+def _outcomes_spec(key: str, outcomes: Outcomes) -> dict[str, Any]:
+    counts = {name: getattr(outcomes, name) for name in COUNTS}
+    return {"key": key, **counts, "recent": list(outcomes.recent)}

@@ -20,7 +20,7 @@ MOST_OBJECTS = 1024
 GROUP, VERSION = "admissionregistration.k8s.io", "v1"
 POLICIES = Resource(GROUP, VERSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy")
 BINDINGS = Resource(GROUP, VERSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding")
-OF_OUR_KINDS = ("agentspawn-approvals", "agentspawn-own", "agentspawn-people")
+OF_OUR_KINDS = ("agentspawn-answers", "agentspawn-approvals", "agentspawn-own", "agentspawn-people")
 KIN, RESERVED, FREEZE = "agentspawn-kin", "agentspawn-reserved", "agentspawn-freeze"
 OF_HOMES = {KIN: KIN, RESERVED: RESERVED, f"{FREEZE}-{EVERYWHERE}": FREEZE}
 """The bindings that a namespace of subagents has, each with its policy. By every other freeze the canary is refused."""

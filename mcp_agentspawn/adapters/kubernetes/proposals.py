@@ -9,8 +9,9 @@ from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS
+from mcp_agentspawn.core.digest import grant_document, hash_of
 from mcp_agentspawn.core.errors import Missing
-from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, RestsOn, Root
+from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, RestsOn, Root, Step, grown
 from mcp_agentspawn.core.names import SYSTEM_NAMESPACE, TREE
 from mcp_agentspawn.core.ports import Clock
 
@@ -48,11 +49,13 @@ class KubernetesProposals:
 
     async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
         """See `core.ports.Proposals.mark`."""
+        now = self._clock.now()
         status = {
             "phase": phase,
             "agentUid": agent_uid or proposal.agent_uid,
             "reason": reason,
-            "changedAt": text_of(self._clock.now()),
+            "changedAt": text_of(now),
+            "history": [_step_document(step) for step in grown(proposal, phase, reason, now)],
         }
         # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
         marked = PROPOSALS.object({**_named(proposal.id), "resourceVersion": proposal.version}, status=status)
@@ -100,11 +103,13 @@ def proposal_of(stored: Mapping[str, Any]) -> Proposal:
         created_at=time_of(metadata["creationTimestamp"]),
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
+        history=tuple(_step(step) for step in status.get("history", ())),
+        fingerprint=hash_of(spec["manifest"].encode()),
     )
 
 
 def _spec(proposal: Proposal) -> dict[str, Any]:
-    request, grant, rests_on = proposal.request, proposal.grant, proposal.rests_on
+    request, rests_on = proposal.request, proposal.rests_on
     return {
         "root": proposal.root,
         "parent": proposal.parent,
@@ -121,14 +126,7 @@ def _spec(proposal: Proposal) -> dict[str, Any]:
         "risk": proposal.risk,
         "expiresAt": text_of(proposal.expires_at),
         "manifest": proposal.manifest,
-        "grant": {
-            "tools": list(grant.tools),
-            "models": list(grant.models),
-            "lifetimeSeconds": _seconds(grant.lifetime),
-            "depth": grant.depth,
-            "askFirst": list(grant.ask_first),
-            "parameters": dict(grant.parameters),
-        },
+        "grant": grant_document(proposal.grant),
         "restsOn": {"policy": rests_on.policy, "crd": rests_on.crd, "parent": rests_on.parent},
     } | ({"registryEntry": request.entry} if request.entry else {})
 
@@ -153,11 +151,20 @@ def _grant(grant: Mapping[str, Any]) -> Grant:
         depth=grant["depth"],
         ask_first=tuple(grant["askFirst"]),
         parameters=grant["parameters"],
+        single_task=grant.get("singleTask", False),
     )
 
 
 def _rests_on(said: Mapping[str, str]) -> RestsOn:
     return RestsOn(policy=said["policy"], crd=said["crd"], parent=said["parent"])
+
+
+def _step_document(step: Step) -> dict[str, Any]:
+    return {"phase": step.phase, "at": text_of(step.at), "reason": step.reason}
+
+
+def _step(step: Mapping[str, Any]) -> Step:
+    return Step(step["phase"], time_of(step["at"]), step["reason"])
 
 
 def _seconds(duration: timedelta) -> int:

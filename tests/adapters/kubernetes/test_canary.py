@@ -64,6 +64,7 @@ def roots(*homes: str, namespace: str = "agents") -> list[Root]:
     return [Root(namespace, "orchestrator", home) for home in homes]
 
 
+EVERY_POLICY = (*OF_OUR_KINDS, *OF_HOMES.values())
 BESIDE, EVERYWHERE = "agentspawn-kin-agents", "agentspawn-freeze-everywhere"
 
 
@@ -136,8 +137,8 @@ async def test_every_namespace_of_subagents_is_tried() -> None:
 async def test_a_policy_that_is_missing_or_weakened_is_a_problem(looked: dict[str, Said], problem: str) -> None:
     said = await Canary(Guarded([LOCK, SHAPE, FROZEN], **looked).client(), roots("subagents")).problems()
 
-    assert [found.startswith("ValidatingAdmissionPolicy agentspawn-") for found in said] == [True] * 6
-    assert [problem in found for found in said] == [True] * 6
+    assert [found.startswith("ValidatingAdmissionPolicy agentspawn-") for found in said] == [True] * len(EVERY_POLICY)
+    assert [problem in found for found in said] == [True] * len(EVERY_POLICY)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,170 @@
+"""Tasks as SubagentTask objects: what one was given with is written once, what became of it lives in the status."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.errors import read
+from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
+from mcp_agentspawn.adapters.kubernetes.principals import SERVER
+from mcp_agentspawn.adapters.kubernetes.resources import TASKS
+from mcp_agentspawn.core.delegation import Artifact, PendingCall, Task
+from mcp_agentspawn.core.errors import Missing
+from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import AGENT, LABEL, SYSTEM_NAMESPACE, TREE
+
+ALL = TASKS.collection(SYSTEM_NAMESPACE)
+STRICT = {"fieldValidation": "Strict"}
+
+
+class KubernetesTasks:
+    """SubagentTasks in the server's own namespace, always read fresh."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def create(self, task: Task) -> Task:
+        """See `core.delegation.Tasks.create`.
+
+        Of a new object the API server takes no status: one that says more than that it is new is written in two steps.
+        """
+        answer = await self._client.request("POST", ALL, object_of(task), as_=SERVER, query=STRICT)
+        stored = read(task_of, answer, changes=True)
+        if _status(task) == _status(stored):
+            return stored
+        return await self.update(replace(task, version=stored.version))
+
+    async def get(self, id_: str) -> Task | None:
+        """See `core.delegation.Tasks.get`."""
+        try:
+            return read(task_of, await self._client.request("GET", _path(id_), as_=SERVER))
+        except Missing:
+            return None
+
+    async def of_agent(self, agent: str) -> Sequence[Task]:
+        """See `core.delegation.Tasks.of_agent`."""
+        if re.fullmatch(LABEL, agent) is None:  # no agent's id, and not to be read as another selector
+            return []
+        return [task for task in await self._list(f"{AGENT}={agent}") if task.agent == agent]
+
+    async def all(self) -> Sequence[Task]:
+        """See `core.delegation.Tasks.all`."""
+        return await self._list("")
+
+    async def update(self, task: Task) -> Task:
+        """See `core.delegation.Tasks.update`."""
+        # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
+        changed = TASKS.object({**_named(task.id), "resourceVersion": task.version}, status=_status(task))
+        answer = await self._client.request("PUT", _path(task.id, "status"), changed, as_=SERVER, query=STRICT)
+        return read(task_of, answer, changes=True)
+
+    async def delete(self, task: Task) -> None:
+        """See `core.delegation.Tasks.delete`."""
+        options = {"preconditions": {"resourceVersion": task.version}}
+        try:
+            await self._client.request("DELETE", _path(task.id), options, as_=SERVER)
+        except Missing:
+            return
+
+    async def _list(self, selector: str) -> list[Task]:
+        found = await self._client.list(ALL, selector=selector)
+        return read(lambda items: [task_of(item) for item in items], found)
+
+
+def object_of(task: Task) -> dict[str, Any]:
+    """Write a new task as an object."""
+    labels = {AGENT: task.agent, TREE: Root.named(task.root, task.home).label}
+    return TASKS.object({**_named(task.id), "labels": labels}, spec=_spec(task))
+
+
+def task_of(stored: Mapping[str, Any]) -> Task:
+    """Read a stored task."""
+    metadata, spec, status = stored["metadata"], stored["spec"], stored.get("status") or {}
+    return Task(
+        id=metadata["name"],
+        root=spec["root"],
+        parent=spec["parent"],
+        home=spec["namespace"],
+        agent=spec["agent"],
+        agent_uid=spec["agentUid"],
+        template=spec["template"],
+        entry=spec.get("registryEntry", ""),
+        context=spec["context"],
+        state=status.get("state", "submitted"),
+        remote=status.get("remote", ""),
+        sent=tuple(status.get("sent", ())),
+        asks=status.get("asks", ""),
+        pending=tuple(_call(call) for call in status.get("pending", ())),
+        result=status.get("result", ""),
+        truncated=status.get("truncated", False),
+        artifacts=tuple(_artifact(artifact) for artifact in status.get("artifacts", ())),
+        reason=status.get("reason", ""),
+        tries=status.get("tries", 0),
+        counted=status.get("counted", False),
+        created_at=time_of(metadata["creationTimestamp"]),
+        changed_at=_moment(status.get("changedAt", "")),
+        ended_at=_moment(status.get("endedAt", "")),
+        uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+    )
+
+
+def _spec(task: Task) -> dict[str, Any]:
+    return {
+        "root": task.root,
+        "parent": task.parent,
+        "namespace": task.home,
+        "agent": task.agent,
+        "agentUid": task.agent_uid,
+        "template": task.template,
+        "context": task.context,
+    } | ({"registryEntry": task.entry} if task.entry else {})
+
+
+def _status(task: Task) -> dict[str, Any]:
+    moments = {"changedAt": task.changed_at, "endedAt": task.ended_at}
+    return {
+        "state": task.state,
+        "remote": task.remote,
+        "sent": list(task.sent),
+        "asks": task.asks,
+        "pending": [{"id": call.id, "tool": call.tool, "arguments": call.arguments} for call in task.pending],
+        "result": task.result,
+        "truncated": task.truncated,
+        "artifacts": [_artifact_document(artifact) for artifact in task.artifacts],
+        "reason": task.reason,
+        "tries": task.tries,
+        "counted": task.counted,
+    } | {name: text_of(moment) for name, moment in moments.items() if moment is not None}
+
+
+def _artifact_document(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "id": artifact.id,
+        "name": artifact.name,
+        "mediaType": artifact.media_type,
+        "bytes": artifact.bytes,
+    }
+
+
+def _artifact(artifact: Mapping[str, Any]) -> Artifact:
+    return Artifact(artifact["id"], artifact["name"], artifact["mediaType"], artifact["bytes"])
+
+
+def _call(call: Mapping[str, Any]) -> PendingCall:
+    return PendingCall(call["id"], call["tool"], call["arguments"])
+
+
+def _moment(text: str) -> datetime | None:
+    return time_of(text) if text else None
+
+
+def _named(id_: str) -> dict[str, Any]:
+    return {"name": id_, "namespace": SYSTEM_NAMESPACE}
+
+
+def _path(id_: str, subresource: str = "") -> str:
+    return TASKS.item(SYSTEM_NAMESPACE, id_, subresource)
