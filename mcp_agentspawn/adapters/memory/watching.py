@@ -5,6 +5,22 @@ from collections.abc import Mapping
 from mcp_agentspawn.core.model import Subagent
 
 
+class MemoryLeadership:
+    """One process, which leads as long as `leads` says so."""
+
+    def __init__(self) -> None:
+        self.leads = True
+        self.releases = 0
+
+    async def held(self) -> bool:
+        """See `core.watching.Leadership.held`."""
+        return self.leads
+
+    async def release(self) -> None:
+        """See `core.watching.Leadership.release`."""
+        self.releases += 1
+
+
 class MemoryAnnouncements:
     """What was told of each agent, in order."""
 

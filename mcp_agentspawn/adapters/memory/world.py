@@ -9,7 +9,7 @@ from mcp_agentspawn.adapters.memory.agents import MemoryAgents
 from mcp_agentspawn.adapters.memory.delegation import MemoryTaskAnswers, MemoryTasks
 from mcp_agentspawn.adapters.memory.people import MemoryApprovals, MemoryKeyring, MemorySwitchboard
 from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals
-from mcp_agentspawn.adapters.memory.watching import MemoryAnnouncements, MemoryCordon
+from mcp_agentspawn.adapters.memory.watching import MemoryAnnouncements, MemoryCordon, MemoryLeadership
 from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.model import Manifest, Root
@@ -106,6 +106,7 @@ class MemoryWorld:
         self.task_answers = MemoryTaskAnswers(self.clock)
         self.announcements = MemoryAnnouncements()
         self.cordon = MemoryCordon()
+        self.leadership = MemoryLeadership()
         self.tokens = MemoryTokens()
 
     def furnish(self, templates: Mapping[str, Template]) -> None:
