@@ -1,19 +1,18 @@
 """Outcome history: what became of a subagent's work is counted once in its root's ledger, and shown to its caller."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from mcp_agentspawn.core.delegation import Task, TaskState
+from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.ledger import Head, Ledger
 from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.core.outcomes import End, Outcomes, keys_of
 from mcp_agentspawn.operations.answers import TrackRecord
 from mcp_agentspawn.operations.services import Services
 
-ENDS: Mapping[TaskState, End] = {"completed": "succeeded", "failed": "failed", "rejected": "failed"}
-"""What counts; a task that was canceled says nothing of the agent."""
-NOT_ITS_OWN = frozenset({"task.agent_gone", "task.agent_quarantined"})
-"""Why a task may end through nothing that the agent did in it: it was removed, or its quarantine is counted instead."""
+NOT_ITS_OWN = frozenset({"task.agent_gone", "task.agent_quarantined", "task.canceled", "task.unanswered"})
+"""Why a task may end through nothing that the agent did in it: it was removed, its quarantine is counted instead, its
+caller stopped it, or nobody answered what it asked. One that stops of its own accord has failed."""
 
 
 async def record_end(services: Services, task: Task, head: Head | None = None) -> None:
@@ -21,9 +20,9 @@ async def record_end(services: Services, task: Task, head: Head | None = None) -
 
     `head` is where the audit stood when the end was recorded there.
     """
-    end = ENDS.get(task.state)
-    if end is None or task.reason in NOT_ITS_OWN:
+    if not task.ended or task.reason in NOT_ITS_OWN:
         return
+    end: End = "succeeded" if task.state == "completed" else "failed"
     count = partial(Outcomes.ended, task=task.id, end=end, seconds=_seconds(task), retries=task.tries)
     await _count(services, task.root, keys_of(task.template, task.entry), count, head)
 

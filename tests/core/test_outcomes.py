@@ -60,7 +60,8 @@ def test_a_task_or_a_quarantine_is_counted_once() -> None:
 
 
 def test_the_last_that_were_counted_are_remembered_and_no_more() -> None:
-    outcomes = after(*[("succeeded", 1, 0)] * (MOST_RECENT + 2))
+    happened: list[Happened] = [("succeeded", 1, 0)] * (MOST_RECENT + 2)
+    outcomes = after(*happened)
 
     assert outcomes.recent == tuple(f"task-{number}" for number in range(2, MOST_RECENT + 2))
     assert outcomes.tasks == MOST_RECENT + 2

@@ -61,9 +61,9 @@ async def test_an_end_is_counted_once_however_often_it_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("state", "counted", "succeeded"),
-    [("completed", 1, 1), ("failed", 1, 0), ("rejected", 1, 0), ("canceled", 0, 0), ("working", 0, 0)],
+    [("completed", 1, 1), ("failed", 1, 0), ("rejected", 1, 0), ("canceled", 1, 0), ("working", 0, 0)],
 )
-async def test_what_an_agent_made_of_its_task_counts_and_what_its_caller_stopped_does_not(
+async def test_only_what_was_completed_succeeded_and_an_agent_that_stops_of_its_own_accord_failed(
     state: TaskState, counted: int, succeeded: int
 ) -> None:
     setup = bench()
@@ -74,11 +74,21 @@ async def test_what_an_agent_made_of_its_task_counts_and_what_its_caller_stopped
     assert (known.tasks, known.succeeded) == (counted, succeeded)
 
 
-@pytest.mark.parametrize("reason", ["task.agent_gone", "task.agent_quarantined"])
-async def test_a_task_that_ended_with_its_agent_is_no_failure_of_its_own(reason: str) -> None:
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("failed", "task.agent_gone"),
+        ("failed", "task.agent_quarantined"),
+        ("failed", "task.unanswered"),
+        ("canceled", "task.canceled"),
+    ],
+)
+async def test_a_task_that_ended_through_somebody_else_is_no_failure_of_its_agent(
+    state: TaskState, reason: str
+) -> None:
     setup = bench()
 
-    await record_end(setup.services, task(state="failed", reason=reason))
+    await record_end(setup.services, task(state=state, reason=reason))
 
     assert await outcomes(setup) == {}
 
