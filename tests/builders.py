@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from mcp_agentspawn import composing
 from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
-from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryWorld
+from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryRemoteAgents, MemoryWorld
+from mcp_agentspawn.core.delegation import RemoteAgents
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.ledger import Head
@@ -201,12 +202,17 @@ class Bench:
     audit: RecordingAudit
     rules: FixedRules
     registries: MemoryRegistries
+    remote_agents: MemoryRemoteAgents
 
 
 def services_on(
-    world: MemoryWorld | KubernetesWorld, audit: Audit, rules: RuleSource, registries: Registries | None = None
+    world: MemoryWorld | KubernetesWorld,
+    audit: Audit,
+    rules: RuleSource,
+    registries: Registries | None = None,
+    remote_agents: RemoteAgents | None = None,
 ) -> Services:
-    return composing.services_on(world, rules, audit, registries or MemoryRegistries())
+    return composing.services_on(world, rules, audit, registries or MemoryRegistries(), remote_agents)
 
 
 def registry_bench(**sections: Any) -> Bench:
@@ -225,5 +231,6 @@ def bench(**sections: Any) -> Bench:
     world.inventory.tools_in["subagents"] = {"web-search": {"search", "fetch"}}
     world.access.granted |= {(ROOT, "researcher"), (OTHER, "researcher")}
     rules = FixedRules({"researcher": template()}, {"default": policy(**sections)})
-    registries = MemoryRegistries()
-    return Bench(world, services_on(world, audit, rules, registries), clock, audit, rules, registries)
+    registries, remote_agents = MemoryRegistries(), MemoryRemoteAgents()
+    services = services_on(world, audit, rules, registries, remote_agents)
+    return Bench(world, services, clock, audit, rules, registries, remote_agents)

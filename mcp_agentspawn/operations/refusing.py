@@ -12,6 +12,9 @@ NO_POLICY = Reason("policy.none", "No policy, or more than one, is for this call
 
 NEXT_STEPS = {
     "access": "Ask the platform team: the cluster does not let this caller do it.",
+    "agent.gone": "Propose another subagent with propose_subagent.",
+    "agent.not_ready": "Call get_subagent every few seconds until its phase is ready, then make the same call again.",
+    "agent.quarantined": "Do the work in another way, and tell your user: a person looks into it, or time removes it.",
     "agent": "Call list_subagents to see your own subagents.",
     "approval": "Do not ask again for the same; tell your user that a person decided against it.",
     "content": "Say it in plain words, without credentials and without instructions to the subagent's model.",
@@ -26,6 +29,14 @@ NEXT_STEPS = {
     "registry.parameter_given": "Leave the named parameters out and propose again: the registry entry fills them.",
     "registry.running": "Give the work to the agent that is named: it runs already.",
     "registry": "Search again with search_agents_agentregistry and take a hit that is spawnable.",
+    "task.busy": "Wait with get_task until one of its tasks has ended, or delegate to another subagent.",
+    "task.not_cancelable": "Wait for its end with get_task, or stop all of its work with retire_subagent.",
+    "task.not_waiting": "Call get_task with wait_seconds until it has ended or asks something.",
+    "task.other_agent": "Name the subagent that has this task, or leave task empty for new work.",
+    "task.tool_approval": "Tell your user that a person must decide (agentspawn answer, with this task's handle).",
+    "task.too_many_replies": "Cancel it with cancel_task and begin anew with all that it needs to know.",
+    "task.unreachable": "Make the same call again in a few seconds; if it stays so, retire it and propose another.",
+    "task": "Use a handle that delegate_task returned to you; get_subagent lists your tasks that have not ended.",
     "template": "Call list_templates and choose one of those.",
 }
 OTHERWISE = "Do not repeat this call unchanged; the reasons say what to change."

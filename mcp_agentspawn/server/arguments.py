@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 STRICT = ConfigDict(extra="forbid", strict=True)
 ID = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DIGEST = r"^sha256:[0-9a-f]{64}$"
+TASK = r"^task-[0-9a-f]{32}$"
 
 
 def _whole(value: Any) -> Any:
@@ -66,3 +67,24 @@ Wait = Annotated[
 ]
 AgentId = Annotated[str, Field(pattern=ID, max_length=63, description="A subagent's id, which is its proposal's id")]
 WhyRetire = Annotated[str, Field(max_length=500, description="Why, in a few words, for the record")]
+
+TaskMessage = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=32768, description="What to do, with all that it needs to know; it sees nothing else"
+    ),
+]
+TaskHandle = Annotated[str, Field(pattern=TASK, max_length=37, description="What delegate_task returned as task")]
+EarlierTask = Annotated[
+    str,
+    Field(
+        pattern=rf"^$|{TASK}",
+        max_length=37,
+        description="A task of this subagent: to answer its question, or to go on from it; empty for new work",
+    ),
+]
+WaitForTask = Annotated[
+    int,
+    Field(ge=0, le=20, description="Seconds to wait for the result, or for a question; 0 answers at once"),
+    WHOLE,
+]

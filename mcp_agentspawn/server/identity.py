@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ CREDENTIAL_HEADERS = frozenset({TOKEN_HEADER, b"authorization"})
 MOST_TOKEN_BYTES = 16 * 1024
 TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+\Z")
 BEARER = re.compile(rb"bearer +(.*)\Z", re.IGNORECASE | re.DOTALL)
+TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -83,6 +84,8 @@ class Identity:
         except (Upstream, TimeoutError):
             return await reply(send, HTTPStatus.SERVICE_UNAVAILABLE, {"error": "temporarily_unavailable"})
         others = [(name, value) for name, value in scope["headers"] if name.lower() not in CREDENTIAL_HEADERS]
+        if isinstance(who, Caller):
+            who = replace(who, trace=trace_of(others))
         return await self.app({**scope, "headers": others, CALLER: who}, receive, send)
 
     async def _who(self, token: str) -> Who:
@@ -120,6 +123,12 @@ def credential(headers: Headers) -> str | None:
     if len(value) > MOST_TOKEN_BYTES or not TOKEN.match(value):
         raise BadCredential
     return value.decode("ascii")
+
+
+def trace_of(headers: Headers) -> str:
+    """The trace context of a request (W3C Trace Context, `traceparent`); `""` for none, or for what can not be one."""
+    shown = [value for name, value in headers if name.lower() == b"traceparent"]
+    return shown[0].decode("ascii") if len(shown) == 1 and TRACEPARENT.match(shown[0]) else ""
 
 
 def _bearer(value: bytes) -> bytes:
