@@ -20,12 +20,12 @@ ALL_AGENTS = {"apiGroups": ["kagent.dev"], "apiVersions": ["*"], "operations": [
 
 def tenancy(namespace: str, *, constrained: bool) -> list[Section]:
     """List what a namespace of subagents needs before anybody spawns into it; the policies are bound first."""
-    bindings = [_binding(policy, namespace) for policy in ("lock", "shape", "reserved")]
+    bindings = [_binding(policy, namespace) for policy in ("lock", "shape", "reserved", "quarantine")]
     bindings += _freezes(namespace)
     metadata = named("v1", "Namespace", namespace)
     metadata["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
     rights = [*_server(namespace), *(_impersonating(namespace) if constrained else ()), *_canary(namespace)]
-    seen = [f"agentspawn-{name}-{namespace}" for name in ("kin", "reserved", f"freeze-{EVERYWHERE}")]
+    seen = [f"agentspawn-{name}-{namespace}" for name in ("kin", "reserved", "quarantine", f"freeze-{EVERYWHERE}")]
     rights += looking(f"agentspawn-server-{namespace}", seen)
     retiring = operators("kagent.dev", "agents", ["get", "list", "delete"], namespace)
     return [
@@ -110,9 +110,16 @@ def _freezes(namespace: str) -> Iterator[Manifest]:
 
 def _server(namespace: str) -> Iterator[Manifest]:
     rules = [
-        {"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["get", "list", "delete"]},
+        {"apiGroups": ["kagent.dev"], "resources": ["agents"], "verbs": ["get", "list", "watch", "delete"]},
         {"apiGroups": ["kagent.dev"], "resources": ["modelconfigs", "remotemcpservers"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"]},
+        {
+            "apiGroups": ["networking.k8s.io"],
+            "resources": ["networkpolicies"],
+            "verbs": ["list", "create", "update", "delete"],
+        },
     ]
     return grant("agentspawn-server", rules, server_account(), namespace)
 
@@ -154,9 +161,16 @@ def _network(namespace: str) -> list[Manifest]:
         "to-models": _egress(public, [{"protocol": "TCP", "port": 443}]),
     }
     return [
-        named("networking.k8s.io/v1", "NetworkPolicy", name, namespace) | {"spec": {"podSelector": {}, **rule}}
+        named("networking.k8s.io/v1", "NetworkPolicy", name, namespace)
+        | {"spec": {"podSelector": _selected(rule), **rule}}
         for name, rule in rules.items()
     ]
+
+
+def _selected(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Every pod; of a policy that allows something, all but those of subagents that are cut off."""
+    cut_off = {"key": "kagent", "operator": "NotIn", "values": ["nobody"]}
+    return {"matchExpressions": [cut_off]} if {"ingress", "egress"} & {*rule} else {}
 
 
 def _egress(to: Mapping[str, Any], ports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

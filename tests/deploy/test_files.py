@@ -212,4 +212,15 @@ def test_a_subagent_is_reached_by_the_server_alone() -> None:
     assert [(rule["from"], [port["port"] for port in rule["ports"]]) for rule in ingress] == [
         ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SYSTEM}}}], [8080])
     ]
-    assert all("podSelector" in policy["spec"] and policy["spec"]["podSelector"] == {} for policy in policies)
+    assert all("podSelector" in policy["spec"] for policy in policies)
+
+
+def test_every_network_policy_that_allows_something_can_leave_a_subagent_out() -> None:
+    """One that could not would let it through for good: policies only ever add up."""
+    selectors = [
+        policy["spec"]["podSelector"]
+        for policy in _of_kind("NetworkPolicy").values()
+        if {"ingress", "egress"} & {*policy["spec"]}
+    ]
+
+    assert selectors == [{"matchExpressions": [{"key": "kagent", "operator": "NotIn", "values": ["nobody"]}]}] * 6

@@ -22,7 +22,8 @@ POLICIES = Resource(GROUP, VERSION, "validatingadmissionpolicies", "ValidatingAd
 BINDINGS = Resource(GROUP, VERSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding")
 OF_OUR_KINDS = ("agentspawn-answers", "agentspawn-approvals", "agentspawn-own", "agentspawn-people")
 KIN, RESERVED, FREEZE = "agentspawn-kin", "agentspawn-reserved", "agentspawn-freeze"
-OF_HOMES = {KIN: KIN, RESERVED: RESERVED, f"{FREEZE}-{EVERYWHERE}": FREEZE}
+QUARANTINE = "agentspawn-quarantine"
+OF_HOMES = {KIN: KIN, RESERVED: RESERVED, QUARANTINE: QUARANTINE, f"{FREEZE}-{EVERYWHERE}": FREEZE}
 """The bindings that a namespace of subagents has, each with its policy. By every other freeze the canary is refused."""
 EVERYWHERE_BY_NAME = {"namespace": SYSTEM_NAMESPACE, "name": EVERYWHERE, "parameterNotFoundAction": "Deny"}
 NAME = "kubernetes.io/metadata.name"

@@ -7,22 +7,25 @@ from pathlib import Path
 from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.access import KubernetesAccess
 from mcp_agentspawn.adapters.kubernetes.agents import KubernetesAgents
+from mcp_agentspawn.adapters.kubernetes.announcements import KubernetesAnnouncements
 from mcp_agentspawn.adapters.kubernetes.approvals import KubernetesApprovals
 from mcp_agentspawn.adapters.kubernetes.canary import Canary
 from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.cordon import KubernetesCordon
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens, own_name
 from mcp_agentspawn.adapters.kubernetes.inventory import KubernetesInventory
 from mcp_agentspawn.adapters.kubernetes.keyring import KubernetesKeyring
+from mcp_agentspawn.adapters.kubernetes.lease import KubernetesLeadership, this_process
 from mcp_agentspawn.adapters.kubernetes.ledgers import KubernetesLedgers
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Gate
 from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals
 from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS
 from mcp_agentspawn.adapters.kubernetes.switchboard import KubernetesSwitchboard
+from mcp_agentspawn.adapters.kubernetes.task_answers import KubernetesTaskAnswers
+from mcp_agentspawn.adapters.kubernetes.tasks import KubernetesTasks
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
-from mcp_agentspawn.adapters.memory.delegation import MemoryTaskAnswers, MemoryTasks
-from mcp_agentspawn.adapters.memory.watching import MemoryAnnouncements, MemoryCordon
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.ports import Clock
 
@@ -49,10 +52,12 @@ class KubernetesWorld:
         self.keyring = KubernetesKeyring(client)
         self.inventory = KubernetesInventory(client)
         self.access = KubernetesAccess(client)
-        self.tasks = MemoryTasks(self.clock)
-        self.task_answers = MemoryTaskAnswers(self.clock)
-        self.announcements = MemoryAnnouncements()
-        self.cordon = MemoryCordon()
+        self.tasks = KubernetesTasks(client)
+        self.task_answers = KubernetesTaskAnswers(client)
+        process = this_process()
+        self.announcements = KubernetesAnnouncements(client, self.clock, process)
+        self.cordon = KubernetesCordon(client)
+        self.leadership = KubernetesLeadership(client, self.clock, process)
         self.tokens = KubernetesTokens(client, legacy_accounts)
         self.canary = Canary(client, self.roots)
         self._client = client
