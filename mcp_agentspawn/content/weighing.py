@@ -43,7 +43,7 @@ def _assigned(text: bytes) -> bool:
     found = [
         candidate.group(1) for candidate in islice(_pattern("credential.assigned").finditer(text), MOST_CANDIDATES)
     ]
-    return len(found) == MOST_CANDIDATES or any(map(_is_secret, found))
+    return len(found) == MOST_CANDIDATES or any(map(is_secret, found))
 
 
 @cache
@@ -51,7 +51,8 @@ def _pattern(rule: str) -> Any:
     return re2.compile(rules()[rule].pattern)
 
 
-def _is_secret(value: bytes) -> bool:
+def is_secret(value: bytes) -> bool:
+    """Whether a value that is assigned to a name of a secret looks like one."""
     small = value.lower()
     if len(value) < LEAST_VALUE or small.startswith(PLACEHOLDER_BEGINS):
         return False
@@ -62,10 +63,11 @@ def _is_secret(value: bytes) -> bool:
 
 def _random(text: bytes) -> bool:
     """Whether there is a long token of small and capital letters and digits that no known kind of name explains."""
-    return any(_is_random(run.strip(AROUND)) for run in runs(OF_TOKEN, LEAST_TOKEN, text))
+    return any(is_random(run.strip(AROUND)) for run in runs(OF_TOKEN, LEAST_TOKEN, text))
 
 
-def _is_random(token: bytes) -> bool:
+def is_random(token: bytes) -> bool:
+    """Whether this is a long token that no known kind of name explains."""
     if not LEAST_TOKEN <= len(token) <= MOST_TOKEN or not token.isascii() or token.startswith(PUBLIC):
         return False
     counts: list[int] = []
