@@ -1,0 +1,80 @@
+"""What is remembered of each agent: how often it failed in a row, how many wait for it, and which wire it speaks."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Literal
+
+MOST_REMEMBERED = 4096
+MOST_AT_ONCE = 8
+GIVEN_UP_AFTER = 5
+FIRST_SECONDS = 10.0
+MOST_SECONDS = 60.0
+
+Wire = Literal["0.3", "1.0"]
+Seconds = Callable[[], float]
+"""A time that only ever grows."""
+
+
+class Breaker:
+    """Lets everybody ask until five failures in a row; then one alone after each pause, until one is answered."""
+
+    def __init__(self, now: Seconds) -> None:
+        self._now = now
+        self._failures = 0
+        self._pause = FIRST_SECONDS
+        self._until = 0.0
+        self._trying = False
+
+    def admits(self) -> bool:
+        """Whether the caller may ask now. Who may must say how it went: `succeeded`, `failed` or `left`."""
+        if self._failures < GIVEN_UP_AFTER:
+            return True
+        if self._trying or self._now() < self._until:
+            return False
+        self._trying = True
+        return True
+
+    def succeeded(self) -> None:
+        """It answered."""
+        self._failures, self._pause, self._trying = 0, FIRST_SECONDS, False
+
+    def failed(self) -> None:
+        """It did not answer. Those who asked before it was given up make no pause longer."""
+        self._failures += 1
+        if self._trying:
+            self._pause = min(MOST_SECONDS, self._pause * 2)
+        if self._trying or self._failures == GIVEN_UP_AFTER:
+            self._until = self._now() + self._pause
+        self._trying = False
+
+    def left(self) -> None:
+        """The caller went away before there was an answer."""
+        self._trying = False
+
+
+@dataclass(slots=True)
+class Known:
+    """One agent. `room` is for those who ask it at the same time, `answering` for one who answers what it asks."""
+
+    breaker: Breaker
+    wire: Wire | None = None
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
+    answering: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Memory:
+    """The agents that were asked last, a bounded number of them."""
+
+    def __init__(self, now: Seconds) -> None:
+        self._now = now
+        self._known: OrderedDict[Hashable, Known] = OrderedDict()
+
+    def of(self, agent: Hashable) -> Known:
+        """What is remembered of this one, anew if nothing is."""
+        known = self._known.setdefault(agent, Known(Breaker(self._now)))
+        self._known.move_to_end(agent)
+        if len(self._known) > MOST_REMEMBERED:
+            self._known.popitem(last=False)
+        return known
