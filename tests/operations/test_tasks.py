@@ -161,7 +161,7 @@ async def test_a_task_of_an_agent_in_quarantine_has_failed_without_a_word_to_it(
     proposal = await setup.world.proposals.get(agent)
     assert proposal is not None
     await setup.world.proposals.mark(proposal, "quarantined", reason="crashes")
-    setup.remote_agents.failing[agent] = AssertionError("it was asked")  # type: ignore[assignment]  # whoever asks it hears of it
+    setup.remote_agents.failing[agent] = AssertionError("it was asked")
     ended = await seen(setup, task)
 
     assert (ended.state, ended.reasons[0].code) == ("failed", "task.agent_quarantined")
