@@ -13,13 +13,15 @@ from pathlib import Path
 
 import structlog
 
+from mcp_agentspawn.adapters.a2a import A2aAgents
 from mcp_agentspawn.adapters.audit_log import AuditLog, opened
 from mcp_agentspawn.adapters.files import Folder, Watched, examine, private_file
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
-from mcp_agentspawn.adapters.memory import MemoryWorld
+from mcp_agentspawn.adapters.memory import MemoryRemoteAgents, MemoryWorld
 from mcp_agentspawn.adapters.registry.live import LiveRegistries, Refreshed
 from mcp_agentspawn.adapters.registry.source import endpoints
 from mcp_agentspawn.composing import World, services_on
+from mcp_agentspawn.core.delegation import RemoteAgents
 from mcp_agentspawn.core.errors import ConfigError, Unavailable
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import DEFAULT_HOME
@@ -96,7 +98,8 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
         registries = LiveRegistries(known, world.clock)
         registries.refreshed = partial(_count_reading, metrics)
         await stack.enter_async_context(registries)
-        services = services_on(world, rules, CountedAudit(audit, metrics), registries)
+        remote_agents = await stack.enter_async_context(_remote_agents(settings, world))
+        services = services_on(world, rules, CountedAudit(audit, metrics), registries, remote_agents)
         calls = Calls(services, metrics)
         health = Health({"cluster": _cluster(world), "audit": _audit(audit)})
         listener = stack.enter_context(closing(listen(settings.host, settings.port)))
@@ -118,6 +121,16 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
         gc.collect()
         gc.freeze()  # what is there now stays: walking it again and again costs the slowest calls 50 ms
         yield Served(url, process)
+
+
+@asynccontextmanager
+async def _remote_agents(settings: Settings, world: World) -> AsyncIterator[RemoteAgents]:
+    """Agents at their addresses; in memory there are none to talk to, and what they are told they say back."""
+    if isinstance(world, MemoryWorld):
+        yield MemoryRemoteAgents()
+        return
+    async with A2aAgents(settings.a2a_url, settings.a2a_wire) as agents:
+        yield agents
 
 
 def _count_reading(metrics: Metrics, seen: Refreshed) -> None:

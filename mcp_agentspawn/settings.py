@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from mcp_agentspawn.core.errors import ConfigError
@@ -57,7 +57,7 @@ class Settings:
     token_issuer: str
     a2a_url: str
     """Where a subagent is talked to, with `{namespace}` and `{name}`: its own Service, or kagent's controller."""
-    a2a_wire: str
+    a2a_wire: Literal["auto", "0.3", "1.0"]
     """The version of A2A that subagents speak, `0.3` or `1.0`; `auto` is what an agent's card says."""
     log_level: str
     drain_seconds: float
