@@ -27,6 +27,7 @@ NAMED_OTHERWISE = {
     "manifest.too_many_tools": "most_tools",
     "lineage.depth": "most_depth",
     "approval.waiting": "at_least",
+    "approval.record": "least_score",
 }
 """Reason codes that do not bear the name of the key behind them. All others do, or are not for a policy to set."""
 

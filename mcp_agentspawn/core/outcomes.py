@@ -6,6 +6,7 @@ or the entry, so that making the same agent anew, or editing its file, does not 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from mcp_agentspawn.core.model import Request
@@ -44,6 +45,17 @@ class Outcomes:
         """How many tasks and quarantines the score is of."""
         return self.tasks + self.quarantines
 
+    @property
+    def in_words(self) -> str:
+        """How many tasks succeeded, and how many agents were quarantined."""
+        agents = "1 agent was" if self.quarantines == 1 else f"{self.quarantines} agents were"
+        quarantined = f" and {agents} quarantined" if self.quarantines else ""
+        return f"{self.succeeded} of {self.tasks} tasks succeeded{quarantined}"
+
+    def failing(self, times: int) -> "Outcomes":
+        """How it would look after so many more tasks, all of which failed."""
+        return replace(self, tasks=self.tasks + times)
+
     def ended(self, task: str, end: End, *, seconds: int, retries: int) -> "Outcomes":
         """With the end of one more task; the same when it was counted already."""
         if task in self.recent:
@@ -69,6 +81,10 @@ class Outcomes:
             return self
         halves = {name: getattr(self, name) // 2 for name in ("tasks", "succeeded", "seconds", "retries")}
         return replace(self, **halves, quarantines=(self.quarantines + 1) // 2)
+
+
+NOTHING: Mapping[str, Outcomes] = MappingProxyType({})
+"""The history of a root of which none is known."""
 
 
 def keys_of(template: str, entry: str) -> tuple[str, ...]:

@@ -112,13 +112,18 @@ class Hits(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed(Answer):
-    """Answer of `propose_subagent`: the frozen proposal. `manifest` is what would be created, byte for byte."""
+    """Answer of `propose_subagent`: the frozen proposal. `manifest` is what would be created, byte for byte.
+
+    `agent` is the subagent that stands for this very request already, `""` when none does.
+    """
 
     proposal: str
     digest: str
     risk: Risk
     phase: Phase
     proposal_expires_at: str
+    agent: str = ""
+    agent_expires_at: str = ""
     manifest: dict[str, Any] = field(default_factory=dict)
 
 

@@ -1,6 +1,6 @@
 """Propose a subagent: render it, judge it, reserve its id in the ledger, store it. The same request is one proposal."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -8,21 +8,21 @@ from mcp_agentspawn.core.digest import canonical, proposal_digest, request_diges
 from mcp_agentspawn.core.errors import Conflict, Refused
 from mcp_agentspawn.core.guard import Asked, Rendered, decide
 from mcp_agentspawn.core.ledger import Change, Head, Ledger, Open
-from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, RestsOn
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, RestsOn, Risk
 from mcp_agentspawn.core.ports import AgentKind, Record
 from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.render import grant_of, proposal_id, render
 from mcp_agentspawn.core.request import Ask, resolve
 from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
-from mcp_agentspawn.core.verdict import Decision, Outcome, Reason
+from mcp_agentspawn.core.verdict import Decision, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations import places
 from mcp_agentspawn.operations.answers import Proposed, Refusal
 from mcp_agentspawn.operations.entries import OUTCOMES, read_entry
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse, refuse_by
+from mcp_agentspawn.operations.reuse import handed_out
 from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME, LiveFacts, Services
-from mcp_agentspawn.operations.views import proposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,15 @@ class Case:
     now: datetime
     since: datetime | None
     ended: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the ledger says of a request: the id that it has, how risky it is by what is on record, and until when."""
+
+    id: str
+    risk: Risk
+    until: datetime
 
 
 async def propose(services: Services, caller: Caller, ask: Ask) -> Proposed | Refusal:
@@ -85,15 +94,15 @@ def resolved(policy: Policy, caller: Caller, ask: Ask, template: Template | None
 async def _find_or_make(case: Case) -> Proposed | Refusal:
     known, stored = await _standing(case)
     if stored is not None:
-        return proposed(stored)
+        return await handed_out(case.services, case.caller, case.policy, stored)
     rendered = _rendered(case, known or proposal_id(case.template.name, case.services.suffix()))
     facts = case.services.facts()
     decision = await decide(case.policy.once_rendered(rendered, facts, "propose", reserved=bool(known)))
     if decision.outcome != "denied":
-        return await _open(case, rendered, await _rests_on(case, facts), decision.outcome)
+        return await _open(case, rendered, await _rests_on(case, facts))
     _, stored = await _standing(case, fresh=True)
     if stored is not None:
-        return proposed(stored)
+        return await handed_out(case.services, case.caller, case.policy, stored)
     case.services.later.wanted.set()
     return await refuse_by(case.services, case.caller, "propose_subagent", decision)
 
@@ -141,17 +150,17 @@ async def _rests_on(case: Case, facts: LiveFacts) -> RestsOn:
     return RestsOn(case.policy.hash, await case.services.inventory.schema_hash(), parent)
 
 
-async def _open(case: Case, rendered: Rendered, rests_on: RestsOn, outcome: Outcome) -> Proposed | Refusal:
+async def _open(case: Case, rendered: Rendered, rests_on: RestsOn) -> Proposed | Refusal:
     services, caller = case.services, case.caller
     proposal = _proposal(case, rendered, rests_on)
     head = await services.audit.write(_record("proposal.intent", proposal, caller))
-    place = await services.ledgers.change(caller.root.name, partial(_take, case, proposal, head))
+    place = await services.ledgers.change(caller.root.name, partial(_take, case, proposal.id, head))
     if isinstance(place, Decision):
         return await refuse_by(services, caller, "propose_subagent", place, subject=proposal.id)
-    if place != proposal.id:
-        proposal = _proposal(case, _rendered(case, place), rests_on)
+    if place.id != proposal.id:
+        proposal = _proposal(case, _rendered(case, place.id), rests_on)
     try:
-        stored = await _store(services, proposal)
+        stored = await _store(services, replace(proposal, risk=place.risk, expires_at=place.until))
     except Refused as refusal:
         await places.close(services, caller.root.name, proposal.id, head)
         reason = Reason(f"proposal.{refusal.code}", "The cluster did not store the proposal.")
@@ -161,20 +170,23 @@ async def _open(case: Case, rendered: Rendered, rests_on: RestsOn, outcome: Outc
     if stored.phase in FINAL_PHASES:
         await _pass_over(case, stored)
         return await _find_or_make(case)
-    services.later.start(services.audit.write(_record("proposal.outcome", stored, caller, outcome=outcome)))
-    return proposed(stored)
+    answer = await handed_out(services, caller, case.policy, stored)
+    services.later.start(services.audit.write(_record("proposal.outcome", stored, caller, outcome=answer.outcome)))
+    return answer
 
 
-def _take(case: Case, proposal: Proposal, head: Head, ledger: Ledger) -> tuple[Ledger, str | Decision]:
+def _take(case: Case, id_: str, head: Head, ledger: Ledger) -> tuple[Ledger, Place | Decision]:
     pruned = ledger.pruned(case.now, case.since)
+    risk = case.policy.approval.risk(case.template, case.asked.request, outcomes=pruned.outcomes)
+    until = case.now + (case.policy.approval.wait if PEOPLE[risk] else PROPOSAL_LIFETIME)
     if known := pruned.find(case.digest, case.ended):
-        return pruned.renewed(case.digest, proposal.expires_at) if known == proposal.id else ledger, known
+        return pruned.renewed(case.digest, until) if known == id_ else ledger, Place(known, risk, until)
     room = case.policy.room("propose", case.caller, pruned, case.now)
     if room.outcome != "allowed":
         return ledger, room
     caller = case.caller
-    entry, change = Open(proposal.id, proposal.expires_at, caller.agent), Change(case.now, caller.agent)
-    return pruned.opened(case.digest, entry, change).claimed(caller.account).anchored(head), proposal.id
+    entry, change = Open(id_, until, caller.agent), Change(case.now, caller.agent)
+    return pruned.opened(case.digest, entry, change).claimed(caller.account).anchored(head), Place(id_, risk, until)
 
 
 async def _store(services: Services, proposal: Proposal) -> Proposal:
@@ -188,9 +200,8 @@ async def _store(services: Services, proposal: Proposal) -> Proposal:
 
 
 def _proposal(case: Case, rendered: Rendered, rests_on: RestsOn) -> Proposal:
+    """What is proposed; its risk, and until when it stands, are the ledger's to say."""
     manifest = canonical(rendered.manifest)
-    risk = case.policy.approval.risk(case.template, case.asked.request)
-    waits = case.policy.approval.wait if PEOPLE[risk] else PROPOSAL_LIFETIME
     return Proposal(
         id=rendered.id,
         root=case.caller.root.name,
@@ -200,8 +211,8 @@ def _proposal(case: Case, rendered: Rendered, rests_on: RestsOn) -> Proposal:
         template_hash=case.template.hash,
         request_digest=case.digest,
         digest=proposal_digest(manifest, rendered.grant),
-        risk=risk,
-        expires_at=case.now + waits,
+        risk="high",
+        expires_at=case.now,
         manifest=manifest,
         grant=rendered.grant,
         rests_on=rests_on,

@@ -9,6 +9,7 @@ from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.guard import Step
 from mcp_agentspawn.core.model import Risk, Scalar
 from mcp_agentspawn.core.names import LABEL, SUBDOMAIN
+from mcp_agentspawn.core.outcomes import MOST_TASKS
 from mcp_agentspawn.core.registry import MOST_INSTRUCTIONS_CHARACTERS, NAME, NAMESPACE, Form, RegistryEntry
 from mcp_agentspawn.core.strict import Strict
 
@@ -94,6 +95,20 @@ class Held(Strict):
     changes_this_minute: Count = 0
 
 
+class Recorded(Strict):
+    """What became of tasks that subagents of the same template, and of the same registry entry, were given before."""
+
+    tasks: Annotated[int, Field(ge=0, le=MOST_TASKS)] = 0
+    succeeded: Annotated[int, Field(ge=0, le=MOST_TASKS)] = 0
+    quarantines: Annotated[int, Field(ge=0, le=MOST_TASKS)] = 0
+
+    @model_validator(mode="after")
+    def _of_those(self) -> Self:
+        if self.succeeded > self.tasks:
+            raise ValueError("no more tasks succeed than there are")
+        return self
+
+
 class Absent(Strict):
     """What the templates name and the cluster lacks: ModelConfigs by name, tools as server/tool."""
 
@@ -104,12 +119,14 @@ class Absent(Strict):
 class Given(Held):
     """The situation in which a step is judged; what is counted is the caller's, beside its own request.
 
-    `elsewhere` is held by another subagent of its tree. `parent`: the caller is not the orchestrator but its subagent
-    of this request, which people have approved. `rights` are those of the orchestrator's virtual user.
-    `minutes_later` is how long after the proposal, and after what people decided, it is applied.
+    `elsewhere` is held by another subagent of its tree. `record` was there before the proposal. `parent`: the caller
+    is not the orchestrator but its subagent of this request, which people have approved. `rights` are those of the
+    orchestrator's virtual user. `minutes_later` is how long after the proposal, and after what people decided, it is
+    applied.
     """
 
     elsewhere: Held = Held()
+    record: Recorded = Recorded()
     parent: Wanted | None = None
     frozen: bool = False
     rights: Annotated[tuple[Literal["use", "create"], ...], Field(strict=False)] = ("use", "create")

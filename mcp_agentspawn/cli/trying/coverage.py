@@ -11,14 +11,18 @@ from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import MOST_LIFETIME
 from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.guards.approval import MOST_AFTER_TASKS
 from mcp_agentspawn.operations.services import Rules
 
 WAIT: Key = ("approval", "wait")
 LONG_LIFE: Key = ("approval", "long_life")
+AFTER_TASKS: Key = ("approval", "after_tasks")
+RECORD: tuple[Key, ...] = (AFTER_TASKS, ("approval", "least_score"))
+"""What is said of those who have a record."""
 IGNORE: Key = ("content", "ignore")
 SEEING: tuple[Key, ...] = (("registry", "tools"), ("registry", "images"))
 """What is said of entries that are seen."""
-WITHOUT: Mapping[Key, Any] = {LONG_LIFE: MOST_LIFETIME, IGNORE: ()}
+WITHOUT: Mapping[Key, Any] = {LONG_LIFE: MOST_LIFETIME, AFTER_TASKS: MOST_AFTER_TASKS, IGNORE: ()}
 """Keys that no reason code names, and the value that undoes each: one decides where that changes an answer."""
 NEVER: frozenset[Key] = frozenset({("crd",)})
 """In the world of a case, whatever templates make fits."""
@@ -54,6 +58,8 @@ def _idle(name: str, rules: Rules) -> Iterator[Key]:
         yield IGNORE
     if not policy.registry.see:
         yield from SEEING
+    if not policy.approval.least_score:
+        yield from RECORD
     lives = [rules.templates[known].lifetime.most for known in policy.template.allow if known in rules.templates]
     if policy.approval.at_least == "high" or all(most <= policy.approval.long_life for most in lives):
         yield LONG_LIFE

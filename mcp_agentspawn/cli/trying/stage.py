@@ -10,6 +10,7 @@ from mcp_agentspawn.composing import in_memory
 from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
 from mcp_agentspawn.core.model import Approval, Caller, Risk, Root, Scalar
 from mcp_agentspawn.core.names import DEFAULT_HOME
+from mcp_agentspawn.core.outcomes import Outcomes, keys_of
 from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.core.switches import EVERYWHERE, Freeze
 from mcp_agentspawn.operations.answers import Answer, Applied, Proposed
@@ -61,6 +62,7 @@ class Stage:
     async def play(self) -> Said:
         """Play the case to its end."""
         caller = Caller(self.root)
+        await self._remember()
         if self.case.given.parent is not None:
             parent = await self._spawn(self.case.given.parent)
             if isinstance(parent, Said):
@@ -76,6 +78,13 @@ class Stage:
         self.clock.time += timedelta(minutes=self.case.given.minutes_later)
         await self._arrange(caller)
         return replace(_said(await apply(self.services, caller, made.proposal, made.digest)), risk=made.risk)
+
+    async def _remember(self) -> None:
+        """Put on record what is given to be there."""
+        wanted, given = _ask(self.case.request), self.case.given.record
+        outcomes = Outcomes(given.tasks, given.succeeded, quarantines=given.quarantines)
+        keys = keys_of(wanted.template, wanted.registry_entry) if outcomes.counted else ()
+        await self.world.ledgers.change(self.root.name, lambda ledger: (ledger.counted(keys, lambda _: outcomes), None))
 
     async def _spawn(self, wanted: Wanted) -> str | Said:
         """A subagent of this request, whoever must approve it; what was said when there is none."""
