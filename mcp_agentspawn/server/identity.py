@@ -24,7 +24,7 @@ CREDENTIAL_HEADERS = frozenset({TOKEN_HEADER, b"authorization"})
 MOST_TOKEN_BYTES = 16 * 1024
 TOKEN = re.compile(rb"[A-Za-z0-9._~+/=-]+\Z")
 BEARER = re.compile(rb"bearer +(.*)\Z", re.IGNORECASE | re.DOTALL)
-TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -126,9 +126,14 @@ def credential(headers: Headers) -> str | None:
 
 
 def trace_of(headers: Headers) -> str:
-    """The trace context of a request (W3C Trace Context, `traceparent`); `""` for none, or for what can not be one."""
+    """The trace context of a request; `""` for none, or for what can not be one."""
     shown = [value for name, value in headers if name.lower() == b"traceparent"]
-    return shown[0].decode("ascii") if len(shown) == 1 and TRACEPARENT.match(shown[0]) else ""
+    return as_trace(shown[0].decode("latin-1")) if len(shown) == 1 else ""
+
+
+def as_trace(text: object) -> str:
+    """A `traceparent` (W3C Trace Context, version 00) as it was sent; `""` for anything else."""
+    return text if isinstance(text, str) and TRACEPARENT.match(text) else ""
 
 
 def _bearer(value: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """The MCP server behind HTTP: lists the tools and calls them, in both eras of the protocol."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -10,8 +12,9 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, CallToolRequestParams, ListToolsResult, PaginatedRequestParams
 from starlette.requests import Request
 
+from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.server.calls import Calls
-from mcp_agentspawn.server.identity import ANONYMOUS, CALLER, Who
+from mcp_agentspawn.server.identity import ANONYMOUS, CALLER, Who, as_trace
 from mcp_agentspawn.server.results import to_wire
 
 NAME: Final = "mcp-agentspawn"
@@ -37,7 +40,8 @@ def mcp_server(calls: Calls, world: str = "") -> Server[Any]:
         tool = calls.find(params.name)
         if tool is None:
             raise MCPError(INVALID_PARAMS, "There is no tool of this name; tools/list names all of them.")
-        return to_wire(await calls.answer(tool, _who(context.request), params.arguments or {}), world)
+        who = _who(context.request, params.meta or {})
+        return to_wire(await calls.answer(tool, who, params.arguments or {}), world)
 
     return Server(
         NAME,
@@ -51,7 +55,10 @@ def mcp_server(calls: Calls, world: str = "") -> Server[Any]:
     )
 
 
-def _who(request: Request | None) -> Who:
-    """Who calls; a request that did not pass the identity check is nobody's."""
+def _who(request: Request | None, meta: Mapping[str, Any]) -> Who:
+    """Who calls; a request that did not pass the identity check is nobody's.
+
+    Clients that can not set headers for each call send their trace context beside the arguments (SEP-414).
+    """
     who: Who = ANONYMOUS if request is None else request.scope.get(CALLER, ANONYMOUS)
-    return who
+    return replace(who, trace=as_trace(meta.get("traceparent"))) if isinstance(who, Caller) and not who.trace else who

@@ -223,3 +223,36 @@ async def ask(http: aiohttp.ClientSession, edge: RunningEdge, era: str, token: s
     async with http.post(edge.url, json=body, headers=headers | {"authorization": f"Bearer {token}"}) as response:
         said: str = (await response.json())["result"]["structuredContent"]["next_step"]
         return said
+
+
+async def trace(services: Services, caller: Caller) -> Answer:
+    """Say in which trace the call came."""
+    return Answer(next_step=caller.trace)
+
+
+GOOD_TRACE, OTHER_TRACE = f"00-{'1' * 32}-{'2' * 16}-01", f"00-{'3' * 32}-{'4' * 16}-00"
+
+
+@pytest.mark.parametrize(
+    ("header", "meta", "told"),
+    [
+        (GOOD_TRACE, None, GOOD_TRACE),
+        (None, GOOD_TRACE, GOOD_TRACE),
+        (GOOD_TRACE, OTHER_TRACE, GOOD_TRACE),
+        (None, None, ""),
+        (f"00-{'0' * 32}-{'2' * 16}-01", None, ""),
+        (f"00-{'1' * 32}-{'0' * 16}-01", None, ""),
+        (f"01-{'1' * 32}-{'2' * 16}-01-x", None, ""),
+        ("hunter2", 5, ""),
+    ],
+)
+async def test_the_trace_of_a_call_is_known_and_nothing_else_passes_for_one(
+    header: str | None, meta: object, told: str
+) -> None:
+    body = a_call("trace")
+    body["params"]["_meta"] = {"traceparent": meta} if meta else {}
+    async with serving([probe(trace)]) as edge, httpx.AsyncClient() as http:
+        headers = LEGACY | {"authorization": f"Bearer {edge.token}"} | ({"traceparent": header} if header else {})
+        answer = (await http.post(edge.url, json=body, headers=headers)).json()
+
+    assert answer["result"]["structuredContent"]["next_step"] == told

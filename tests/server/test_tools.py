@@ -19,6 +19,9 @@ NAMES = [
     "list_subagents",
     "get_subagent",
     "retire_subagent",
+    "delegate_task",
+    "get_task",
+    "cancel_task",
 ]
 FORBIDDEN = {"$ref", "$defs", "$id", "anyOf", "oneOf", "allOf", "not", "patternProperties", "definitions"}
 HIDDEN = {"services", "caller", "root", "parent", "tenant", "depth", "namespace", "service_account", "token", "image"}
@@ -35,7 +38,7 @@ def nodes(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("era", ERAS)
-async def test_the_seven_tools_are_listed_without_a_credential(era: str) -> None:
+async def test_the_ten_tools_are_listed_without_a_credential(era: str) -> None:
     async with serving() as edge, client(edge, era, token=None) as session:
         listed = (await session.list_tools()).tools
 
@@ -110,6 +113,9 @@ def test_arguments_and_defaults_are_those_of_the_contract() -> None:
         "list_subagents": {},
         "get_subagent": {"agent": ...},
         "retire_subagent": {"agent": ..., "reason": ""},
+        "delegate_task": {"agent": ..., "message": ..., "task": "", "wait_seconds": 0},
+        "get_task": {"task": ..., "wait_seconds": 0},
+        "cancel_task": {"task": ...},
     }
 
 
@@ -120,14 +126,15 @@ def properties(tool: Any) -> dict[str, Any]:
 
 
 def test_every_tool_says_honestly_what_it_does() -> None:
+    changing = {"propose_subagent", "apply_subagent", "retire_subagent", "delegate_task", "cancel_task"}
     for tool in TOOLS:
-        changes = tool.name in {"propose_subagent", "apply_subagent", "retire_subagent"}
+        changes = tool.name in changing
         assert tool.definition.annotations is not None
         assert tool.definition.annotations.model_dump(exclude={"title"}) == {
             "read_only_hint": not changes,
-            "destructive_hint": tool.name == "retire_subagent",
+            "destructive_hint": tool.name in {"retire_subagent", "cancel_task"},
             "idempotent_hint": True,
-            "open_world_hint": False,
+            "open_world_hint": tool.name == "delegate_task",
         }
 
 
@@ -158,6 +165,13 @@ def test_every_tool_says_honestly_what_it_does() -> None:
         ("apply_subagent", {"proposal": "sub-a", "digest": "sha256:abc"}, ["digest"]),
         ("apply_subagent", {"proposal": "sub-a", "digest": f"sha256:{'0' * 64}\n"}, ["digest"]),
         ("apply_subagent", {"proposal": "sub-a", "digest": f"sha256:{'0' * 64}", "wait_seconds": 21}, ["wait_seconds"]),
+        ("delegate_task", {"agent": "sub-a", "message": ""}, ["message"]),
+        ("delegate_task", {"agent": "sub-a", "message": "x" * 32769}, ["message"]),
+        ("delegate_task", {"agent": "sub-a", "message": "x", "task": "task-1"}, ["task"]),
+        ("delegate_task", {"agent": "sub-a", "message": "x", "url": "http://elsewhere/"}, ["url"]),
+        ("get_task", {"task": ""}, ["task"]),
+        ("get_task", {"task": f"task-{'0' * 32}\n"}, ["task"]),
+        ("cancel_task", {"task": f"task-{'G' * 32}"}, ["task"]),
     ],
 )
 async def test_malformed_arguments_are_refused_by_field(
