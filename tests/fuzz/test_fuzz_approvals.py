@@ -17,6 +17,7 @@ from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.guard import Rendered, decide
 from mcp_agentspawn.core.model import Approval
 from mcp_agentspawn.guards.approval import ApprovalGuard
+from tests.adapters.kubernetes.fake_api import Unstreamed
 from tests.builders import NOON
 from tests.fuzz.dice import Bounds, Dice, written
 from tests.guards.cases import FixedFacts
@@ -28,7 +29,7 @@ CREATED = NOON.isoformat().replace("+00:00", "Z")
 
 
 @dataclass
-class Said:
+class Said(Unstreamed):
     """An API server that answers every request with these bytes."""
 
     body: bytes

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
 from mcp_agentspawn.adapters.kubernetes.errors import NotYet, error_of, lost, read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Call, Principal
-from mcp_agentspawn.adapters.kubernetes.transport import Answer
+from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream
 from mcp_agentspawn.core.errors import Refused, Unavailable
 
 PAGE = 250
@@ -23,6 +24,10 @@ class Sends(Protocol):
 
     async def send(self, call: Call) -> Answer:
         """See `transport.Transport.send`."""
+        ...
+
+    def stream(self, call: Call) -> AbstractAsyncContextManager[Stream]:
+        """See `transport.Transport.stream`."""
         ...
 
 
@@ -65,17 +70,32 @@ class Client:
 
         `remembered`: as the API server's watch cache has them, without waiting until that is sure to have all (100 ms).
         """
-        items: list[dict[str, Any]] = []
         selectors = {"labelSelector": selector, "fieldSelector": fields, "resourceVersion": "0" if remembered else ""}
         query = {"limit": str(PAGE)} | {name: value for name, value in selectors.items() if value}
+        return [item async for page in self.pages(path, query) for item in read(lambda page: list(page["items"]), page)]
+
+    async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        """A collection page by page, read as the server, with everything that a page says."""
         for _ in range(MOST_PAGES):
             page = await self._page(path, query)
-            items += read(lambda answer: list(answer["items"]), page)
+            yield page
             following = read(lambda answer: answer["metadata"].get("continue", ""), page)
             if not following:
-                return items
-            query = query | {"continue": following}
+                return
+            query = {**query, "continue": following}
         raise Unavailable("There are more objects than can be listed.")
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, query: Mapping[str, str], *, silence_seconds: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Read what comes bit by bit, as the server; a silence that is longer ends it with Unavailable."""
+        async with self._transport.stream(
+            Call("GET", path, SERVER, query=query, timeout_seconds=silence_seconds)
+        ) as stream:
+            if stream.status not in SUCCESS:
+                raise error_of("GET", stream.status, stream.body, changes=False, retry_after=False)
+            yield stream.chunks
 
     async def _page(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         for _ in range(NOT_YET_TIMES):

@@ -48,6 +48,10 @@ class NotYet(Unavailable):
     """The API server has just started, or a kind has just changed: a second later it answers."""
 
 
+class ReadAgain(Unavailable):
+    """What was seen before can not be gone on from: all has to be read again."""
+
+
 class Status(NamedTuple):
     """What a Status object says."""
 
@@ -65,6 +69,8 @@ def error_of(method: str, status: int, body: bytes, *, changes: bool, retry_afte
         return Missing(message)
     if status == HTTPStatus.CONFLICT:
         return _conflict(method, said, message)
+    if status == HTTPStatus.GONE and not changes:
+        return ReadAgain(message)
     turned_away = status == HTTPStatus.TOO_MANY_REQUESTS and retry_after
     if status == HTTPStatus.TOO_MANY_REQUESTS and not changes and INITIALIZING in message:
         return NotYet(message)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from mcp_agentspawn.core.digest import digest_of
 from mcp_agentspawn.core.model import Root, Subagent
 from mcp_agentspawn.core.moments import to_the_microsecond
 from mcp_agentspawn.core.names import DEPTH, LIFETIME, MOST_DEPTH, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE
@@ -19,7 +20,7 @@ def subagent_of(agent: Mapping[str, Any]) -> Subagent:
 
     A lifetime that can not be read is none, so that such an agent counts as expired.
     """
-    metadata = agent["metadata"]
+    metadata, manifest = agent["metadata"], as_sent(agent)
     marks = metadata.get("annotations") or {}
     ours = (metadata.get("labels") or {}).get(PROPOSAL) == metadata["name"]
     return Subagent(
@@ -35,8 +36,20 @@ def subagent_of(agent: Mapping[str, Any]) -> Subagent:
         depth=_depth(marks.get(DEPTH, "")),
         deleting="deletionTimestamp" in metadata,
         ready=_ready(agent),
-        manifest=as_sent(agent),
+        manifest=manifest,
+        fingerprint=fingerprint_of(manifest),
     )
+
+
+def fingerprint_of(manifest: Mapping[str, Any]) -> str:
+    """The hash by which a manifest is compared with the one that was approved; never `""`.
+
+    One that has no canonical JSON was never approved: every text of ours has.
+    """
+    try:
+        return digest_of(manifest)
+    except ValueError:
+        return "no canonical JSON"
 
 
 def as_sent(agent: Mapping[str, Any]) -> dict[str, Any]:

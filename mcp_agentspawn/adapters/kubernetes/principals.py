@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mcp_agentspawn.adapters.kubernetes.credential_secrets import is_secret_of
-from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS, AGENTS, NAME, SECRETS
+from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS, AGENTS, NAME, PODS, SECRETS
 from mcp_agentspawn.core.errors import ConfigError, Refused
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import CANARY, GROUP, LABEL, SUBDOMAIN, SYSTEM_NAMESPACE, credential_secret
@@ -97,8 +97,11 @@ class Gate:
             return call.method in OWN_METHODS
         if call.path.startswith("/apis/"):
             return True
-        reads_account = call.method == "GET" and ACCOUNT.fullmatch(call.path) is not None
-        return reads_account or any(_is_of_a_credential(call, home) for home in self._homes)
+        reads = call.method == "GET" and (ACCOUNT.fullmatch(call.path) is not None or self._is_of_pods(call.path))
+        return reads or any(_is_of_a_credential(call, home) for home in self._homes)
+
+    def _is_of_pods(self, path: str) -> bool:
+        return any(path == PODS.collection(home) for home in self._homes)
 
 
 def _is_of_a_credential(call: Call, home: str) -> bool:

@@ -4,7 +4,8 @@ A thin client of our own because it needs about a third of the official one's CP
 is about to leave is compared, header by header, with what was decided.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -19,6 +20,7 @@ from mcp_agentspawn.core.errors import Refused
 
 MOST_BYTES = 32 * 1024 * 1024
 MOST_CONNECTIONS = 64
+UNBOUNDED = 0
 CONNECT_SECONDS = 3.0
 USER_AGENT = "mcp-agentspawn"
 OBJECT = "application/json"
@@ -34,6 +36,14 @@ class Answer(NamedTuple):
     retry_after: bool
 
 
+class Stream(NamedTuple):
+    """What comes in bit by bit. When `status` says no, `body` says why, and nothing comes."""
+
+    status: int
+    body: bytes
+    chunks: AsyncIterator[bytes]
+
+
 class Transport:
     """A pool of connections to one API server; an async context manager."""
 
@@ -42,24 +52,37 @@ class Transport:
         self._gate = gate
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, ssl=self._credentials.ssl_context),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept-Encoding", "Content-Type"),
-            trust_env=False,
-        )
+        self._session = self._pool(MOST_CONNECTIONS)
+        self._streams = self._pool(UNBOUNDED)  # they last for minutes, and must not keep requests waiting
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+        await self._streams.close()
 
     async def send(self, call: Call) -> Answer:
         """Send it once. Raises Refused unsent, and Unavailable or UnknownOutcome when there is no answer."""
+        async with self._asked(self._session, call, _timeout(call.timeout_seconds)) as response:
+            body = await _bounded(response, changes=call.changes)
+            return Answer(response.status, body, "Retry-After" in response.headers)
+
+    @asynccontextmanager
+    async def stream(self, call: Call) -> AsyncIterator[Stream]:
+        """Ask for what comes bit by bit; the call's timeout bounds each silence. Raises as `send` does."""
+        bounds = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=call.timeout_seconds)
+        async with self._asked(self._streams, call, bounds) as response:
+            body = b"" if response.ok else await _bounded(response, changes=call.changes)
+            yield Stream(response.status, body, response.content.iter_any())
+
+    @asynccontextmanager
+    async def _asked(
+        self, session: aiohttp.ClientSession, call: Call, bounds: aiohttp.ClientTimeout
+    ) -> AsyncIterator[ClientResponse]:
         headers = dict(self._gate.impersonation(call)) | await self._own_headers(call)
         try:
-            async with self._session.request(
+            async with session.request(
                 call.method,
                 URL(self._credentials.url + call.path, encoded=True).with_query(call.query),
                 data=call.body,
@@ -68,12 +91,19 @@ class Transport:
                 allow_redirects=False,
                 proxy=self._credentials.proxy,
                 server_hostname=self._credentials.server_hostname,
-                timeout=_timeout(call.timeout_seconds),
+                timeout=bounds,
             ) as response:
-                body = await _bounded(response, changes=call.changes)
-                return Answer(response.status, body, "Retry-After" in response.headers)
+                yield response
         except LOST as error:
             raise error_of_failure(error, changes=call.changes) from error
+
+    def _pool(self, connections: int) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections, ssl=self._credentials.ssl_context),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept-Encoding", "Content-Type"),
+            trust_env=False,
+        )
 
     async def _own_headers(self, call: Call) -> dict[str, str]:
         headers = {"Accept": METADATA if call.partial else OBJECT, "User-Agent": USER_AGENT}

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from kubernetes.aio.client import Configuration
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import Credentials
 from mcp_agentspawn.adapters.kubernetes.principals import Call, Gate
-from mcp_agentspawn.adapters.kubernetes.transport import Answer, Transport
+from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream, Transport
 from mcp_agentspawn.core.model import Root
 
 ROOT = Root("agents", "orchestrator", "subagents")
@@ -126,8 +126,15 @@ async def transport_to(api: FakeApi) -> AsyncIterator[Transport]:
         yield transport
 
 
+class Unstreamed:
+    """For a transport that nothing is watched through."""
+
+    def stream(self, call: Call) -> AbstractAsyncContextManager[Stream]:
+        raise NotImplementedError
+
+
 @dataclass
-class Scripted:
+class Scripted(Unstreamed):
     """A transport without a wire: answers from a list and keeps the calls."""
 
     answers: list[tuple[int, dict[str, Any]] | Exception]

@@ -3,7 +3,7 @@
 import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,7 +13,7 @@ from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
 from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens
 from mcp_agentspawn.adapters.kubernetes.principals import Call, Gate
-from mcp_agentspawn.adapters.kubernetes.transport import Answer, Transport
+from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream, Transport
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.core.ledger import Change, Ledger, Live
 from mcp_agentspawn.core.model import Root
@@ -38,6 +38,9 @@ class Counting:
     async def send(self, call: Call) -> Answer:
         self.sent.append(call.method)
         return await self.inner.send(call)
+
+    def stream(self, call: Call) -> AbstractAsyncContextManager[Stream]:
+        return self.inner.stream(call)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

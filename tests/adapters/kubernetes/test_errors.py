@@ -5,7 +5,7 @@ import json
 import aiohttp
 import pytest
 
-from mcp_agentspawn.adapters.kubernetes.errors import error_of, error_of_failure
+from mcp_agentspawn.adapters.kubernetes.errors import ReadAgain, error_of, error_of_failure
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome, Upstream
 
 POLICY = (
@@ -77,7 +77,7 @@ def test_a_full_namespace_does_not_say_how_much_its_tenants_hold() -> None:
         ("POST", 409, "Conflict", BUSY_QUOTA, Unavailable),
         ("PUT", 409, "Conflict", "the object has been modified", Conflict),
         ("DELETE", 409, "Conflict", "the UID in the precondition does not match", Conflict),
-        ("GET", 410, "Expired", "The provided continue parameter is too old", Unavailable),
+        ("GET", 410, "Expired", "The provided continue parameter is too old", ReadAgain),
     ],
 )
 def test_what_is_not_there_and_what_has_changed(

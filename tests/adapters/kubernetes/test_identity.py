@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.adapters.kubernetes.client import Client, Sends
+from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.identity import (
     MOST_FAMILIAR,
     MOST_WAITING,
@@ -17,7 +17,7 @@ from mcp_agentspawn.adapters.kubernetes.principals import Call
 from mcp_agentspawn.adapters.kubernetes.transport import Answer
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.ports import Account
-from tests.adapters.kubernetes.fake_api import Scripted
+from tests.adapters.kubernetes.fake_api import Scripted, Unstreamed
 
 NAME = "system:serviceaccount:agents:orchestrator"
 LISTED = ["agents/orchestrator"]
@@ -162,7 +162,7 @@ async def test_what_can_be_no_token_is_not_asked_about(token: str) -> None:
     assert wire.calls == []
 
 
-class Holding(Sends):
+class Holding(Unstreamed):
     """An API server that holds back every review of a made-up token until it is told."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +14,9 @@ import yaml
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Call, Gate
-from mcp_agentspawn.adapters.kubernetes.transport import Answer, Transport
+from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream, Transport
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
-from mcp_agentspawn.core.expiry import KEPT_FOR, UNCLAIMED_KEPT_FOR
+from mcp_agentspawn.core.clearing import KEPT_FOR, UNCLAIMED_KEPT_FOR
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.localplane import ControlPlane
 from tests.attacks.people import OPERATORS, Person
@@ -58,12 +58,17 @@ class Recording:
             self.used.add(_right_for(call))
         return await self.inner.send(call)
 
+    def stream(self, call: Call) -> AbstractAsyncContextManager[Stream]:
+        self.used.add(_right_for(call))
+        return self.inner.stream(call)
+
 
 def _right_for(call: Call) -> Right:
     match = PATH.match(call.path)
     assert match is not None, call.path
     group, name = match["group"] or "", match["name"] or ""
-    verb = VERBS.get(call.method) or ("get" if name else "list")
+    reads = "watch" if "watch" in call.query else "get" if name else "list"
+    verb = VERBS.get(call.method, reads)
     resource = match["resource"] + (match["subresource"] or "")
     return Right(match["namespace"] or "", group, resource, verb, name if group in BY_NAME else "")
 

@@ -12,11 +12,11 @@ import pytest
 from mcp_agentspawn.adapters.kubernetes import transport as module
 from mcp_agentspawn.adapters.kubernetes.credential_secrets import secret_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, AsCanary, AsRoot, Call, Gate, Principal
-from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS, AGENTS, PROPOSALS, SECRETS
+from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS, AGENTS, PODS, PROPOSALS, SECRETS
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
 from mcp_agentspawn.core.errors import ConfigError, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Root
-from tests.adapters.kubernetes.fake_api import ROOT, TOKEN, FakeApi, Reply, credentials
+from tests.adapters.kubernetes.fake_api import ROOT, TOKEN, FakeApi, Reply, credentials, status
 
 AGENTS_HERE = AGENTS.collection("subagents")
 ONE = AGENTS.item("subagents", "sub-a")
@@ -155,7 +155,11 @@ NOT_ITS_OWN: dict[str, tuple[str, str, bytes]] = {
     "an account that is made": ("POST", ACCOUNTS.collection("agents"), b"{}"),
     "accounts that are listed": ("GET", ACCOUNTS.collection("agents"), b""),
     "an account's token": ("POST", ACCOUNTS.item("agents", "orchestrator", "token"), b"{}"),
-    "pods": ("GET", "/api/v1/namespaces/subagents/pods", b""),
+    "pods elsewhere": ("GET", PODS.collection("agents"), b""),
+    "a pod": ("GET", PODS.item("subagents", "sub-a"), b""),
+    "what a pod says": ("GET", PODS.item("subagents", "sub-a", "log"), b""),
+    "a pod that is made": ("POST", PODS.collection("subagents"), b"{}"),
+    "pods that are removed": ("DELETE", PODS.collection("subagents"), b"{}"),
     "a path of its own": ("GET", "//api/v1/namespaces/subagents/secrets", b""),
 }
 
@@ -339,3 +343,46 @@ async def test_connections_are_kept(api: FakeApi, transport: Transport) -> None:
         await transport.send(own())
 
     assert len(connections) == 1
+
+
+async def test_a_stream_carries_what_a_request_carries_and_comes_bit_by_bit(api: FakeApi, transport: Transport) -> None:
+    api.replies = [Reply(200, b"one\ntwo\n")]
+
+    async with transport.stream(own(path=PODS.collection("subagents"), query={"watch": "true"})) as stream:
+        said = b"".join([chunk async for chunk in stream.chunks])
+
+    assert (stream.status, said) == (200, b"one\ntwo\n")
+    assert api.seen[0].line == "GET /api/v1/namespaces/subagents/pods?watch=true HTTP/1.1"
+    assert sorted(name for name, _ in api.seen[0].headers) == ["Accept", "Authorization", "Host", "User-Agent"]
+
+
+async def test_a_stream_that_is_refused_says_why(api: FakeApi, transport: Transport) -> None:
+    api.replies = [status(410, "Expired", "too old")]
+
+    async with transport.stream(own()) as stream:
+        said = stream
+
+    assert (said.status, json.loads(said.body)["message"]) == (410, "too old")
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(hang=True), Reply(cut=True), Reply(headers={"Content-Length": "9"}, cut=False)]
+)
+async def test_a_stream_that_falls_silent_ends(api: FakeApi, transport: Transport, reply: Reply) -> None:
+    api.replies = [reply]
+
+    async def listen() -> None:
+        async with transport.stream(own(timeout_seconds=0.2)) as stream:
+            async for _ in stream.chunks:
+                pass
+
+    with pytest.raises(Unavailable):
+        await listen()
+
+
+async def test_nobody_streams_who_may_not_ask(api: FakeApi, transport: Transport) -> None:
+    with pytest.raises(Refused):
+        async with transport.stream(own(path=SECRETS.collection("subagents"))):
+            pass
+
+    assert api.seen == []
