@@ -4,30 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.cluster import BROAD, EXTRA, KAGENT, MASTERS, SERVER, SYSTEM, Actor, Manifest, until
+from tests.deploy.cluster import BROAD, EXTRA, MASTERS, SERVER, SYSTEM, Actor, Manifest, until
 from tests.deploy.objects import approval, fresh_id, virtual_user, with_changes
+from tests.deploy.strangers import MALLORY, NO_PERSONS
 from tests.deploy.world import DORAS, Everybody
 
 APPROVALS = "agentspawn-approvals"
 COLLECTION = f"/apis/agentspawn.dev/v1alpha1/namespaces/{SYSTEM}/subagentapprovals"
-MALLORY = "system:serviceaccount:agents:mallory"
-NO_PERSONS: dict[str, tuple[str, ...]] = {
-    "an orchestrator": (MALLORY, "system:serviceaccounts", "system:serviceaccounts:agents"),
-    "an orchestrator that lost its groups": (MALLORY,),
-    "the server": (SERVER, "system:serviceaccounts"),
-    "the server with every right": (SERVER, MASTERS),
-    "kagent's controller": (KAGENT, "system:serviceaccounts"),
-    "a root": (virtual_user("mallory"),),
-    "the canary": ("agentspawn:agentspawn-system:canary",),
-    "a node": ("system:node:one", "system:nodes"),
-    "a node's groups": ("alice", "system:nodes"),
-    "an account's groups": ("alice", "system:serviceaccounts"),
-    "an account's namespace": ("alice", "system:serviceaccounts:agents"),
-    "a part of the system": ("system:kube-scheduler",),
-    "the system's administrator": ("system:admin", MASTERS),
-    "nobody": ("system:anonymous", "system:unauthenticated"),
-}
-"""A user and groups, with every right that RBAC can give."""
 
 
 async def _decided(everyone: Everybody, **changes: Any) -> Manifest:

@@ -47,7 +47,7 @@ REDUCED = REPOSITORY / "dev" / "kagent-crds"
 DEPLOY = REPOSITORY / "deploy"
 OLDER_IMPERSONATION = DEPLOY / "options" / "impersonation-before-1.36.yaml"
 KAGENT_OPTION = DEPLOY / "options" / "kagent-creates-no-agents.yaml"
-DORAS = "sub-test-doras"
+DORAS, DORAS_TASK = "sub-test-doras", f"task-{'d' * 32}"
 COUNTED = "count/agents.kagent.dev"
 CANARY, FROZEN_SONG = "agentspawn:agentspawn-system:canary", "sub-canary-frozen"
 # Kinds of kagent's that no folder here has. What they hold does not matter, only that the policies see them.
@@ -100,6 +100,11 @@ async def policies_act(cluster: Cluster, home: str = HOME, orchestrators: str = 
     await _refuses(eve, tool_server("x", home), "agentspawn-kin")
     await _refuses(eve, tool_server("x", orchestrators), "agentspawn-kin")
     await _refuses(eve, secret, "agentspawn-reserved")
+    await _refuses(
+        cluster.person(SERVER, BROAD),
+        named("networking.k8s.io/v1", "NetworkPolicy", "x", home),
+        "agentspawn-quarantine",
+    )
     await _refuses(cluster.administrator, proposal(name), "agentspawn-own")
     await _refuses(eve, approval(name, "adam"), "agentspawn-approvals")
     await _refuses(eve, answer(fresh_handle(), "adam"), "agentspawn-answers")
@@ -164,17 +169,19 @@ def _rights() -> list[Manifest]:
 
 
 def _rights_of_people() -> list[Manifest]:
-    """Alice and Bob approve and Frida freezes, by deploy/'s own roles; Carol may store approvals, Dora approve one."""
-    makes = {"apiGroups": ["agentspawn.dev"], "resources": ["subagentapprovals"], "verbs": ["create", "delete"]}
-    one = {"apiGroups": ["agentspawn.dev"], "resources": ["subagentproposals"], "verbs": ["approve"]}
-    rules = {"test-makes": [makes], "test-approves-one": [makes, {**one, "resourceNames": [DORAS]}]}
+    """Alice and Bob decide and Frida freezes, by deploy/'s own roles; Carol may store decisions, Dora decide on one."""
+    ours = {"apiGroups": ["agentspawn.dev"]}
+    makes = {**ours, "resources": ["subagentapprovals", "subagenttaskanswers"], "verbs": ["create", "delete"]}
+    approves = {**ours, "resources": ["subagentproposals"], "verbs": ["approve"], "resourceNames": [DORAS]}
+    answers = {**ours, "resources": ["subagenttasks"], "verbs": ["answer"], "resourceNames": [DORAS_TASK]}
+    rules = {"test-makes": [makes], "test-decides-on-one": [makes, approves, answers]}
     roles = [named("rbac.authorization.k8s.io/v1", "Role", name, SYSTEM, rules=rule) for name, rule in rules.items()]
     bound = {
         "agentspawn-approver": ("alice", "bob"),
         "agentspawn-operator": ("frida",),
         "agentspawn-viewer": ("vera",),
         "test-makes": ("carol",),
-        "test-approves-one": ("dora",),
+        "test-decides-on-one": ("dora",),
     }
     people = [(role, person) for role, group in bound.items() for person in group]
     bindings = [_bound(f"test-{person}", role, _user(person), SYSTEM, of="Role") for role, person in people]
