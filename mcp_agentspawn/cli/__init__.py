@@ -31,6 +31,8 @@ COMMANDS: Mapping[str, str] = {
     "show": "mcp_agentspawn.cli.deciding:show",
     "approve": "mcp_agentspawn.cli.deciding:approve",
     "deny": "mcp_agentspawn.cli.deciding:deny",
+    "tasks": "mcp_agentspawn.cli.answer:tasks",
+    "answer": "mcp_agentspawn.cli.answer:answer",
     "freeze": "mcp_agentspawn.cli.stopping:freeze",
     "unfreeze": "mcp_agentspawn.cli.stopping:unfreeze",
     "retire-tree": "mcp_agentspawn.cli.stopping:retire_tree",

@@ -14,6 +14,7 @@ import click
 from mcp_agentspawn.cli import FINDINGS, UNAVAILABLE
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.reaching import advice, whereabouts
+from mcp_agentspawn.core.delegation import TaskAnswers, Tasks
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import LABEL
@@ -50,6 +51,16 @@ class Cluster(Protocol):
     @property
     def agents(self) -> Agents:
         """What stands; `expire` removes one as this person."""
+        ...
+
+    @property
+    def tasks(self) -> Tasks:
+        """What subagents were given to do."""
+        ...
+
+    @property
+    def task_answers(self) -> TaskAnswers:
+        """What people said to their tool calls."""
         ...
 
     @property

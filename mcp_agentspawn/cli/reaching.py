@@ -14,7 +14,7 @@ from mcp_agentspawn.core.errors import Refused
 USUAL = "~/.kube/config"
 RIGHT = re.compile(r'cannot (\w+) resource "([a-z]+)')
 OURS_TO_READ = frozenset({"subagentproposals", "subagentapprovals", "spawnledgers", "spawnfreezes", "spawnresets"})
-DECIDING = frozenset({"subagentproposals", "subagentapprovals"})
+DECIDING = frozenset({"subagentproposals", "subagentapprovals", "subagenttasks", "subagenttaskanswers"})
 LOOKING = frozenset({"get", "list", "watch"})
 
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.cli import COMMANDS, main
+from mcp_agentspawn.core.delegation import TaskAnswers, Tasks
 from mcp_agentspawn.core.digest import canonical, proposal_digest, request_digest
 from mcp_agentspawn.core.errors import AgentSpawnError, Unavailable
 from mcp_agentspawn.core.model import Approval, Caller, Proposal, Root
@@ -40,6 +41,8 @@ class Desk:
     approvals: Approvals
     switchboard: Switchboard
     agents: Agents
+    tasks: Tasks
+    task_answers: TaskAnswers
     clock: Clock
     user: str
 
@@ -71,15 +74,24 @@ class Office:
             raise self.failing
         world = self.world
         yield Desk(
-            world.proposals, world.ledgers, world.approvals, world.switchboard, world.agents, world.clock, self.user
+            world.proposals,
+            world.ledgers,
+            world.approvals,
+            world.switchboard,
+            world.agents,
+            world.tasks,
+            world.task_answers,
+            world.clock,
+            self.user,
         )
 
-    def run(self, name: str, *arguments: str | Path) -> Result:
-        """Call one of the commands."""
+    def run(self, name: str, *arguments: str | Path, typed: str = "") -> Result:
+        """Call one of the commands, with what is typed then."""
         assert name in COMMANDS
         command = main.commands.get(name) or main.get_command(None, name)  # type: ignore[arg-type] # it needs none
         assert command is not None
-        return CliRunner(env={"COLUMNS": "120"}).invoke(command, [str(argument) for argument in arguments], obj=self)
+        words = [str(argument) for argument in arguments]
+        return CliRunner(env={"COLUMNS": "120"}).invoke(command, words, input=typed, obj=self)
 
     def as_(self, user: str) -> "Office":
         """The same office, with somebody else at the desk."""
