@@ -16,6 +16,7 @@ import structlog
 from mcp_agentspawn.adapters.a2a import A2aAgents
 from mcp_agentspawn.adapters.audit_log import AuditLog, opened
 from mcp_agentspawn.adapters.files import Folder, Watched, examine, private_file
+from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryRemoteAgents, MemoryWorld
 from mcp_agentspawn.adapters.registry.live import LiveRegistries, Refreshed
@@ -127,7 +128,7 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
 async def _remote_agents(settings: Settings, world: World) -> AsyncIterator[RemoteAgents]:
     """Agents at their addresses; in memory there are none to talk to, and what they are told they say back."""
     if isinstance(world, MemoryWorld):
-        yield MemoryRemoteAgents()
+        yield MemoryRemoteAgents(agents=world.agents, kind=KagentAgent())
         return
     async with A2aAgents(settings.a2a_url, settings.a2a_wire) as agents:
         yield agents

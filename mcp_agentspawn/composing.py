@@ -42,7 +42,7 @@ def services_on(
         registries=registries,
         tasks=world.tasks,
         task_answers=world.task_answers,
-        remote_agents=remote_agents or MemoryRemoteAgents(),
+        remote_agents=remote_agents or MemoryRemoteAgents(agents=world.agents, kind=KagentAgent()),
         announcements=world.announcements,
         cordon=world.cordon,
         audit=audit,

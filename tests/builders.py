@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from mcp_agentspawn import composing
 from mcp_agentspawn.adapters.files import examine
+from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
 from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryRemoteAgents, MemoryWorld
 from mcp_agentspawn.core.delegation import RemoteAgents
@@ -231,6 +232,6 @@ def bench(**sections: Any) -> Bench:
     world.inventory.tools_in["subagents"] = {"web-search": {"search", "fetch"}}
     world.access.granted |= {(ROOT, "researcher"), (OTHER, "researcher")}
     rules = FixedRules({"researcher": template()}, {"default": policy(**sections)})
-    registries, remote_agents = MemoryRegistries(), MemoryRemoteAgents()
+    registries, remote_agents = MemoryRegistries(), MemoryRemoteAgents(agents=world.agents, kind=KagentAgent())
     services = services_on(world, audit, rules, registries, remote_agents)
     return Bench(world, services, clock, audit, rules, registries, remote_agents)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
+from mcp_agentspawn.core.delegation import Card, CardSkill
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.model import AgentDescription, Compaction, Lineage, Manifest, Root, Skill, ToolSelection
 from mcp_agentspawn.core.names import (
@@ -56,6 +57,12 @@ class KagentAgent:
         if not same:
             raise Refused("manifest.unreadable", "The manifest holds more or other fields than a subagent's may.")
         return agent
+
+    def card(self, agent: AgentDescription) -> Card | None:
+        """The card that kagent builds; one of an image bears what that image says."""
+        if agent.image:
+            return None
+        return Card(agent.id.replace("-", "_"), tuple(CardSkill(skill.id, skill.name) for skill in agent.skills))
 
     def _image(self, agent: AgentDescription) -> dict[str, Any]:
         """An image and nothing beside it: commands, variables, volumes and accounts are never a registry's to say."""

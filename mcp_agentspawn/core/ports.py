@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
+from mcp_agentspawn.core.delegation import Card
 from mcp_agentspawn.core.ledger import Head, Ledger
 from mcp_agentspawn.core.model import (
     AgentDescription,
@@ -40,6 +41,10 @@ class AgentKind(Protocol):
 
     def read(self, manifest: Manifest) -> AgentDescription:
         """Read the manifest back; raises `Refused("manifest.unreadable", …)` for anything outside the allow-list."""
+        ...
+
+    def card(self, agent: AgentDescription) -> Card | None:
+        """What an agent of this description says that it is; `None` when only its author knows."""
         ...
 
 

@@ -112,6 +112,8 @@ def _absence(ancestor: Ancestor, ledger: Ledger, now: datetime) -> str:
         return "parent_gone"
     if agent.uid != (proposal.agent_uid or agent.uid) or agent.request_digest != proposal.request_digest:
         return "parent_recreated"
+    if proposal.phase == "quarantined":
+        return "parent_quarantined"
     if agent.deleting or proposal.phase == "retiring":
         return "parent_retiring"
     return "parent_expired" if agent.expires_at <= now else ""

@@ -134,7 +134,7 @@ async def _ended(services: Services, caller: Caller, stored: Proposal) -> Applie
     if stored.phase == "lapsed":
         return await _stale(services, caller, stored, LAPSED)
     if agent := await standing(services, stored):
-        return applied(agent)
+        return applied(stored, agent)
     return await refuse(services, caller, "apply_subagent", (SPENT,), subject=stored.id)
 
 

@@ -1,8 +1,9 @@
 """Look at what a caller has and may do: what is below it and its templates, never anyone else's."""
 
 import asyncio
+from collections.abc import Mapping
 
-from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Request
+from mcp_agentspawn.core.model import Caller, Phase, Proposal, Request, Subagent
 from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Reason
@@ -11,7 +12,14 @@ from mcp_agentspawn.operations.answers import Entry, Found, Listing, Refusal, Te
 from mcp_agentspawn.operations.descent import below, is_below, seen_since
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
-from mcp_agentspawn.operations.views import allowance, entry
+from mcp_agentspawn.operations.views import allowance, entry, history
+
+NEXT_STEPS: Mapping[Phase, str] = {
+    "lapsed": "It is gone; propose anew.",
+    "retired": "It is gone; propose anew.",
+    "quarantined": "It gets no more work; a person looks into it, or time removes it.",
+    "ready": "Give it work with delegate_task, and retire it when that is done.",
+}
 
 UNKNOWN = Reason("agent.unknown", "You have no such subagent and no such proposal.", "agent")
 
@@ -21,32 +29,41 @@ async def list_subagents(services: Services, caller: Caller) -> Listing | Refusa
     policy = services.rules.current().policy_for(caller.root)
     if policy is None:
         return await refuse(services, caller, "list_subagents", (NO_POLICY,))
-    agents, ledger = await asyncio.gather(
-        services.agents.of_root(caller.root), services.facts().ledger(caller, fresh=True)
-    )
-    standing = {agent.id: agent for agent in agents}
-    # Each is read by itself: of those that came to their end there may be many more than of those that are looked for.
-    ids = below(caller, {agent.id: agent.parent for agent in agents} | dict(ledger.parents()))
-    found = await asyncio.gather(*(services.proposals.get(id_) for id_ in sorted(ids)))
-    proposals = [proposal for proposal in found if proposal is not None and proposal.root == caller.root.name]
-    made = await asyncio.gather(*(seen_since(services, one, standing.get(one.id)) for one in proposals))
-    entries = [Entry(**entry(one, agent, ledger)) for one, agent in zip(proposals, made, strict=True)]
+    ledger = await services.facts().ledger(caller, fresh=True)
+    # Each is read by itself: a list costs as much as there are subagents of everybody, and proposals that have ended.
+    found = await asyncio.gather(*(_read(services, caller, id_) for id_ in sorted(below(caller, ledger.parents()))))
+    entries = [Entry(**entry(proposal, agent, ledger)) for proposal, agent in filter(None, found)]
     return Listing(subagents=tuple(entries), allowance=allowance(policy, caller, ledger))
+
+
+async def _read(services: Services, caller: Caller, id_: str) -> tuple[Proposal, Subagent | None] | None:
+    """The caller's proposal of this id and its agent, if it has one; `None` when it has no such proposal."""
+    proposal, agent = await asyncio.gather(services.proposals.get(id_), services.agents.get(caller.root.home, id_))
+    if proposal is None or proposal.root != caller.root.name:
+        return None
+    agent = agent if agent is not None and agent.virtual_user == caller.root.virtual_user else None
+    return proposal, await seen_since(services, proposal, agent)
 
 
 async def get_subagent(services: Services, caller: Caller, agent: str) -> Found | Refusal:
     """One own subagent or proposal, also one that is gone."""
-    proposal, standing, ledger = await asyncio.gather(
-        services.proposals.get(agent),
-        services.agents.get(caller.root.home, agent),
-        services.ledgers.look(caller.root.name),
-    )
-    if proposal is None or proposal.root != caller.root.name or not await is_below(services, caller, proposal.parent):
+    read, ledger = await asyncio.gather(_read(services, caller, agent), services.ledgers.look(caller.root.name))
+    if read is None or not await is_below(services, caller, read[0].parent):
         return await refuse(services, caller, "get_subagent", (UNKNOWN,))
-    standing = await seen_since(services, proposal, standing)
-    found = Found(**entry(proposal, standing, ledger))
-    done = found.phase in FINAL_PHASES
-    return found if not done else Found(**entry(proposal, standing, ledger), next_step="It is gone; propose anew.")
+    proposal, standing = read
+    fields = entry(proposal, standing, ledger)
+    return Found(
+        **fields,
+        next_step=NEXT_STEPS.get(fields["phase"], ""),
+        history=history(proposal),
+        tasks=await _open_tasks(services, caller, agent),
+    )
+
+
+async def _open_tasks(services: Services, caller: Caller, agent: str) -> tuple[str, ...]:
+    """The caller's own tasks of this agent that have not ended."""
+    tasks = await services.tasks.of_agent(agent)
+    return tuple(sorted(task.id for task in tasks if task.belongs_to(caller) and not task.ended))
 
 
 async def list_templates(services: Services, caller: Caller) -> Templates | Refusal:

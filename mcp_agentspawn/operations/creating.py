@@ -160,7 +160,7 @@ async def _done(case: Case, agent: Subagent, head: Head) -> Applied:
     case.services.later.start(_mark(case, agent, head))
     outcome = _record("apply.outcome", case, outcome="allowed", uid=agent.uid)
     case.services.later.start(case.services.audit.write(outcome))
-    return applied(agent)
+    return applied(case.proposal, agent)
 
 
 async def _mark(case: Case, agent: Subagent, head: Head) -> None:

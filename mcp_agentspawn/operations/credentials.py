@@ -1,8 +1,10 @@
 """Whose own credential a subagent shows: looked up in its root's ledger, where only its hash is kept.
 
-It is good for as long as the Agent stands and holds its place: retired, expired or on its way out, it is nobody's.
+It is good for as long as the Agent stands and holds its place: retired, expired, on its way out or in quarantine, it
+is nobody's.
 """
 
+import asyncio
 import hmac
 import re
 from collections.abc import Collection
@@ -32,10 +34,12 @@ async def caller_of(services: Services, token: str) -> Caller | None:
     shown = _read(token, services.roots)
     if shown is None or not _is_held(shown, await services.ledgers.look(shown.root.name, fresh=True)):
         return None
-    agent = await services.agents.get(shown.root.home, shown.agent)
+    agent, proposal = await asyncio.gather(
+        services.agents.get(shown.root.home, shown.agent), services.proposals.get(shown.agent)
+    )
     if agent is None or agent.virtual_user != shown.root.virtual_user or not stands(services.clock.now(), agent):
         return None
-    return Caller(shown.root, agent.id)
+    return None if proposal is None or proposal.phase == "quarantined" else Caller(shown.root, agent.id)
 
 
 def _read(token: str, roots: Collection[Root]) -> Shown | None:

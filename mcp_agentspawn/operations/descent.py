@@ -1,6 +1,5 @@
 """Whose descendant is what: a caller sees and retires what is below it, and nothing else of its tree."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Proposal, Root, Subagent
@@ -62,7 +61,9 @@ def below(caller: Caller, parents: Mapping[str, str]) -> frozenset[str]:
 
 
 async def children(services: Services, root: Root, parents: Collection[str]) -> Sequence[str]:
-    """The ids of those that have one of these parents and have not come to their end, fresh."""
-    agents, ledger = await asyncio.gather(services.agents.of_root(root), services.ledgers.look(root.name, fresh=True))
-    known = {agent.id: agent.parent for agent in agents} | dict(ledger.parents())
-    return sorted(id_ for id_, parent in known.items() if parent in parents)
+    """The ids of those that have one of these parents and have not come to their end, fresh.
+
+    Whoever stands has a place in the ledger; one that has none is removed by the reconciler anyway.
+    """
+    ledger = await services.ledgers.look(root.name, fresh=True)
+    return sorted(id_ for id_, parent in ledger.parents().items() if parent in parents)

@@ -10,15 +10,17 @@ async def close(services: Services, root: str, proposal: str, head: Head) -> Non
     await services.ledgers.change(root, lambda ledger: (ledger.closed(proposal).anchored(head), None))
 
 
-async def release(services: Services, root: Root, agent: str, head: Head, *, depth: int, nonce: str = "") -> None:
+async def release(services: Services, root: Root, agent: str, head: Head, *, depth: int, nonce: str = "") -> bool:
     """Free the place of an agent that is gone; with a `nonce`, only if it is still that very reservation.
 
+    Returns whether this freed it: of many who do it at once, one hears so.
     `depth` is what the agent had left: with any, its credential goes first, so that a crash leaves the place taken.
     """
     if depth > 0:
         await services.keyring.remove(root.home, agent)
 
-    def released(ledger: Ledger) -> tuple[Ledger, None]:
-        return ledger.released(agent, nonce).anchored(head), None
+    def released(ledger: Ledger) -> tuple[Ledger, bool]:
+        freed = ledger.released(agent, nonce)
+        return (ledger, False) if freed is ledger else (freed.anchored(head), True)
 
-    await services.ledgers.change(root.name, released)
+    return await services.ledgers.change(root.name, released)

@@ -71,6 +71,8 @@ async def _with_tree(errand: Errand, top: Retired) -> Retired:
 
 
 async def _children(errand: Errand, parents: Collection[str], seen: Collection[str]) -> list[str]:
+    if asyncio.get_running_loop().time() >= errand.until:
+        raise TimeoutError
     async with asyncio.timeout_at(errand.until):
         found = await children(errand.services, errand.caller.root, parents)
     return [id_ for id_ in found if id_ not in seen]

@@ -11,7 +11,7 @@ from mcp_agentspawn.core.moments import to_the_second
 from mcp_agentspawn.core.risk import PEOPLE, people_in_words
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.answers import Allowance, Applied, Pending, Proposed
+from mcp_agentspawn.operations.answers import Allowance, Applied, Pending, PhaseStep, Proposed
 
 A2A_PORT = 8080
 
@@ -19,10 +19,19 @@ A2A_PORT = 8080
 def phase_of(proposal: Proposal, agent: Subagent | None, *, reserved: bool = False) -> Phase:
     """The phase as it is now, which may be further than what was last written down."""
     if agent is not None:
-        return "retiring" if agent.deleting else "ready" if agent.ready else "starting"
+        return _of_standing(proposal, agent)
     if proposal.phase == "proposed":
         return "creating" if reserved else "proposed"
     return proposal.phase if proposal.phase == "lapsed" else "retired"
+
+
+def _of_standing(proposal: Proposal, agent: Subagent) -> Phase:
+    """One is ready when kagent says so and it has answered as what was approved."""
+    if agent.deleting or proposal.phase == "retiring":
+        return "retiring"
+    if proposal.phase == "quarantined":
+        return "quarantined"
+    return "ready" if agent.ready and proposal.phase == "ready" else "starting"
 
 
 def proposed(proposal: Proposal) -> Proposed:
@@ -68,13 +77,13 @@ def _next_step(proposal: Proposal, *, asks: bool) -> str:
     return f"It was applied: call get_subagent with {proposal.id}."
 
 
-def applied(agent: Subagent) -> Applied:
+def applied(proposal: Proposal, agent: Subagent) -> Applied:
     """The answer that hands an agent out."""
     return Applied(
         next_step=f"Wait until get_subagent says that {agent.id} is ready; retire it when its work is done.",
         agent=agent.id,
         uid=agent.uid,
-        phase="ready" if agent.ready else "starting",
+        phase=phase_of(proposal, agent),
         a2a_url=a2a_url(agent),
         agent_expires_at=to_the_second(agent.expires_at),
     )
@@ -104,6 +113,13 @@ def entry(proposal: Proposal, agent: Subagent | None, ledger: Ledger) -> dict[st
     elif phase == "proposed":
         fields |= {"proposal_expires_at": to_the_second(proposal.expires_at)}
     return fields
+
+
+def history(proposal: Proposal) -> tuple[PhaseStep, ...]:
+    """What it came to, oldest first."""
+    return tuple(
+        PhaseStep(phase=step.phase, at=to_the_second(step.at), reason=step.reason) for step in proposal.history
+    )
 
 
 def allowance(policy: Policy, caller: Caller, ledger: Ledger) -> Allowance:

@@ -3,17 +3,8 @@ from datetime import timedelta
 
 import pytest
 
-from mcp_agentspawn.core.expiry import (
-    ABANDONED_AFTER,
-    KEPT_FOR,
-    UNCLAIMED_KEPT_FOR,
-    UNUSED_KEPT_FOR,
-    Action,
-    Seen,
-    outdated,
-    plan,
-    worn_out,
-)
+from mcp_agentspawn.core.clearing import UNCLAIMED_KEPT_FOR, outdated, worn_out
+from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR, UNUSED_KEPT_FOR, Action, Seen, plan
 from mcp_agentspawn.core.ledger import Change, Ledger, Live, Open, Used
 from mcp_agentspawn.core.model import Approval, Grant, Phase, Proposal, Request, Subagent
 from mcp_agentspawn.core.switches import Reset

@@ -8,6 +8,7 @@ from mcp_agentspawn.operations.answers import Found, Listing, Proposed, Refusal,
 from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.browse import get_subagent, list_subagents, list_templates
 from mcp_agentspawn.operations.propose import propose
+from mcp_agentspawn.operations.repair import repair
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, registry_bench, template
 from tests.operations.doubles import failing
@@ -43,6 +44,7 @@ async def test_a_caller_sees_its_tree_and_its_open_proposals() -> None:
     agent, made = await spawned(setup, "Running"), await proposed(setup, "Waiting")
     await proposed(setup, "Not yours", Caller(OTHER))
     setup.world.agents.set_ready("subagents", agent)
+    await repair(setup.services)
     entries = {entry.agent: entry for entry in (await listing(setup)).subagents}
 
     assert {id_: entry.phase for id_, entry in entries.items()} == {agent: "ready", made.proposal: "proposed"}

@@ -125,8 +125,12 @@ async def test_an_agent_past_its_time_is_retired_although_its_roots_rights_are_g
 
     assert await repaired(setup) == ["expire"]
     assert (await live(setup), await setup.world.agents.of_root(ROOT)) == (set(), [])
-    assert await repaired(setup) == ["retire"]
-    assert (await stored(setup, made)).phase == "retired"
+    ended = await stored(setup, made)
+    assert [(step.phase, step.reason) for step in ended.history[-2:]] == [
+        ("retiring", "expired"),
+        ("retired", "expired"),
+    ]
+    assert await repaired(setup) == []
 
 
 async def test_an_agent_that_does_not_go_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:

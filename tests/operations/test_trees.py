@@ -226,7 +226,7 @@ async def test_while_the_topmost_can_not_be_removed_nothing_below_it_is(monkeypa
 async def test_what_is_below_and_can_not_be_listed_is_not_called_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = grove()
     director, lead, _ = await line(setup)
-    monkeypatch.setattr(setup.world.agents, "of_root", failing(Unavailable("no answer")))
+    monkeypatch.setattr(module, "children", failing(Unavailable("no answer")))
     answer = await retired(setup, director)
 
     assert (answer.phase, answer.retired) == ("retiring", (director,))

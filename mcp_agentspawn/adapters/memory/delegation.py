@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from mcp_agentspawn.core.delegation import Address, Card, Message, Report, Task, TaskAnswer
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
-from mcp_agentspawn.core.ports import Clock
+from mcp_agentspawn.core.ports import AgentKind, Agents, Clock
 
 GIVEN = ("root", "parent", "home", "agent", "agent_uid", "template", "entry", "context")
 """What a task was given with."""
@@ -39,6 +39,10 @@ class MemoryTasks:
 
     async def all(self) -> Sequence[Task]:
         """See `core.delegation.Tasks.all`."""
+        return self.held()
+
+    def held(self) -> list[Task]:
+        """All that are stored."""
         return list(self._stored.values())
 
     async def update(self, task: Task) -> Task:
@@ -103,6 +107,7 @@ class MemoryRemoteAgents:
 
     Settable: `cards` by agent, what a `failing` agent raises, and `script`: reports that an agent makes, one after the
     other, the last one again and again. `said` is what each agent was told, `canceled` the tasks that it was to stop.
+    With `agents` and their `kind`, each says that it is what its manifest says.
     """
 
     cards: dict[str, Card] = field(default_factory=dict)
@@ -110,12 +115,14 @@ class MemoryRemoteAgents:
     script: dict[str, list[Report]] = field(default_factory=dict)
     said: list[tuple[Address, Message]] = field(default_factory=list)
     canceled: list[str] = field(default_factory=list)
+    agents: Agents | None = None
+    kind: AgentKind | None = None
     _reports: dict[str, Report] = field(default_factory=dict)
 
     async def card(self, at: Address) -> Card:
-        """See `core.delegation.RemoteAgents.card`. One that nothing was set for has the name that kagent gives."""
+        """See `core.delegation.RemoteAgents.card`. One that nothing was set for says what its manifest says."""
         self._answering(at)
-        return self.cards.get(at.agent, Card(at.agent.replace("-", "_")))
+        return self.cards.get(at.agent) or await self._own_card(at)
 
     async def send(self, at: Address, message: Message) -> Report:
         """See `core.delegation.RemoteAgents.send`."""
@@ -138,6 +145,11 @@ class MemoryRemoteAgents:
         self.canceled.append(remote)
         self._reports[remote] = replace(known, state="canceled")
         return self._reports[remote]
+
+    async def _own_card(self, at: Address) -> Card:
+        standing = await self.agents.get(at.home, at.agent) if self.agents else None
+        card = self.kind.card(self.kind.read(standing.manifest)) if self.kind and standing else None
+        return card or Card(at.agent.replace("-", "_"))
 
     def _answering(self, at: Address) -> None:
         if at.agent in self.failing:
