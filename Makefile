@@ -14,7 +14,7 @@ help: ## Show what can be made
 run: setup ## Everything on this machine: a control plane, the server on 127.0.0.1:8000/mcp (PORT=), your REGISTRIES= or a stand-in; until Ctrl-C
 	@exec $(BIN)/agentspawn dev --port $(PORT) --spawn $(if $(REGISTRIES),--registries $(REGISTRIES))
 
-demo: setup ## Two spawns from search to retirement, one from a registry's entry, each step confirmed; exit 0 or 1
+demo: setup ## Two subagents from search to retirement, given work, one of a registry's entry; each step confirmed; exit 0 or 1
 	@exec $(BIN)/agentspawn demo
 
 test: setup clients lint ## Everything that CI runs
@@ -46,10 +46,10 @@ mutate: $(ENVIRONMENT) ## Mutation testing of guards and core: 95 % of the mutan
 guarantees: $(ENVIRONMENT) ## docs/guarantees.md, from the table of promises and the tests that show them
 	@$(BIN)/python -m tests.guarantees_document
 
-setup: $(ENVIRONMENT) ## The environment in .venv and the control plane's binaries; quick when nothing changed
+setup: $(ENVIRONMENT) $(KAGENT) ## The environment in .venv, kagent's agent runtime and the control plane's binaries; quick when nothing changed
 	@$(BIN)/python -m mcp_agentspawn.localplane --binaries-only
 
-clients: $(KAGENT) $(NODE) ## What only tests need: kagent's agent runtime, MCP Inspector, the conformance suite
+clients: $(KAGENT) $(NODE) ## What only tests need: MCP Inspector, the conformance suite
 
 $(ENVIRONMENT): requirements/dev.txt requirements/build.txt
 	@echo "Setting up the Python environment in .venv (about a minute, once)"
@@ -60,7 +60,7 @@ $(ENVIRONMENT): requirements/dev.txt requirements/build.txt
 	@touch $@
 
 $(KAGENT): requirements/kagent.txt
-	@echo "Installing kagent's agent runtime in .cache/kagent, for the tests (a minute or two, once)"
+	@echo "Installing kagent's agent runtime in .cache/kagent, in which subagents run here (a minute or two, once)"
 	@rm -rf .cache/kagent
 	@$(PYTHON) -m venv .cache/kagent
 	@.cache/kagent/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/kagent.txt

@@ -38,6 +38,8 @@ class DevServer:
     kubeconfigs: Mapping[str, Path]
     audit_file: Path
     registry_url: str
+    a2a_url: str
+    """Where subagents are talked to, with `{namespace}` and `{name}`."""
     ready_file: Path
     process_id: int
     output: Path
@@ -125,6 +127,7 @@ def _read(values: dict[str, Any], ready_file: Path, process_id: int, output: Pat
         kubeconfigs={name: Path(path) for name, path in values.get("kubeconfigs", {}).items()},
         audit_file=Path(values["audit_file"]),
         registry_url=values["registry_url"],
+        a2a_url=values["a2a_url"],
         ready_file=ready_file,
         process_id=process_id,
         output=output,

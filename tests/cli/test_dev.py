@@ -18,12 +18,15 @@ import pytest_asyncio
 import yaml
 
 from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.models import configured
 from mcp_agentspawn.cli.dev.registry_story import hire
 from mcp_agentspawn.cli.dev.story import retire, spawn
 from mcp_agentspawn.cli.dev.telling import Teller, caller
+from mcp_agentspawn.cli.dev.working_story import account, live, work
 from mcp_agentspawn.cli.dev.world import LocalWorld, local_world
 from mcp_agentspawn.core.registry import Handle
 from mcp_agentspawn.localplane import Binaries
+from mcp_agentspawn.localplane.agents import Endpoint
 from mcp_agentspawn.localplane.registry import load, registry_standin
 from tests.dev_fixtures import DevServer
 from tests.localplane.waiting import left_behind, until, until_now
@@ -76,6 +79,7 @@ def test_the_ready_file_says_where_everything_is(dev_server: DevServer) -> None:
         "kubeconfigs",
         "audit_file",
         "registry_url",
+        "a2a_url",
     ]
     assert list(ready["kubeconfigs"]) == ["alice", "bob"]
     assert (ready["system_namespace"], ready["namespace"]) == ("agentspawn-system", "subagents")
@@ -125,6 +129,38 @@ async def test_every_step_from_a_registry_s_entry_to_an_agent_is_confirmed(
     said = capsys.readouterr().out
     assert len(re.findall(r"^   confirmed ", said, re.MULTILINE)) >= 15
     assert re.search(r"Log Analyst \(main\): .* \(not spawnable: registry.image_not_allowed", said)
+
+
+async def test_every_step_of_a_subagent_s_work_is_confirmed_by_the_agent_and_the_audit(
+    world: LocalWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teller = Teller()
+    agent = await spawn(world, teller)
+    assert await live(world, teller, agent)
+    tasks = await work(world, teller, agent)
+    await retire(world, teller, agent)
+    await account(world, teller, agent, tasks)
+
+    assert (teller.failed, len(tasks)) == ([], 2)
+    said = capsys.readouterr().out
+    assert "the agent itself says, over A2A, that it is done" in said
+    assert re.search(r"state +input_required, asks a question", said)
+
+
+async def test_the_story_of_work_fails_when_the_agent_does_not_confirm(
+    world: LocalWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> tuple[str, str]:
+        return "", ""
+
+    agent = await spawn(world, Teller())
+    await live(world, Teller(), agent)
+    monkeypatch.setattr("mcp_agentspawn.cli.dev.telling.AgentWitness.task", nothing)
+    teller = Teller()
+    await work(world, teller, agent)
+    await retire(world, Teller(), agent)
+
+    assert teller.failed
 
 
 async def test_the_story_of_an_entry_fails_when_the_registry_does_not_confirm(
@@ -226,3 +262,16 @@ async def test_the_world_gives_up_when_a_part_of_it_ends(control_plane_binaries:
         os.kill(world.cluster.plane.process_ids["kube-apiserver"], signal.SIGKILL)
         with pytest.raises(Exception, match="kube-apiserver"):
             await world.watch()
+
+
+@pytest.mark.parametrize(
+    ("variables", "endpoint"),
+    [
+        ({}, None),
+        ({"OPENAI_MODEL": "big"}, None),
+        ({"OPENAI_API_KEY": "key"}, Endpoint("https://api.openai.com/v1", "key")),
+        ({"OPENAI_BASE_URL": "http://here/v1", "OPENAI_MODEL": "big"}, Endpoint("http://here/v1", "none", "big")),
+    ],
+)
+def test_a_model_is_the_one_that_the_environment_names(variables: Mapping[str, str], endpoint: Endpoint | None) -> None:
+    assert configured(variables) == endpoint

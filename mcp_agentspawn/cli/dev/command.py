@@ -12,15 +12,18 @@ import click
 from mcp_agentspawn.cli import FINDINGS
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.cluster import ROOTS
+from mcp_agentspawn.cli.dev.models import SCRIPTED
 from mcp_agentspawn.cli.dev.registry_story import hire
 from mcp_agentspawn.cli.dev.story import retire, spawn
 from mcp_agentspawn.cli.dev.telling import Teller
+from mcp_agentspawn.cli.dev.working_story import account, live, work
 from mcp_agentspawn.cli.dev.world import REGISTRY, LocalWorld, local_world, ready_file
 from mcp_agentspawn.cli.known_registries import read_sources
 from mcp_agentspawn.cli.rule_folders import FOLDER
 from mcp_agentspawn.cli.running import run_until_stopped
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.localplane import Binaries, find_or_build
+from mcp_agentspawn.localplane.agents import find_runtime
 from mcp_agentspawn.server.process import listen
 from mcp_agentspawn.settings import LEVELS
 from mcp_agentspawn.telemetry import configure_logging
@@ -51,26 +54,28 @@ def dev(ready_file: Path | None, port: int, registries: Path | None, tell: bool,
     _claim(port)
     configure_logging(log_level)
     checkout.check_out()
+    find_runtime()
     binaries = find_or_build()
     run_until_stopped(_dev(binaries, port, own, ready_file, tell=tell))
 
 
-@click.command(short_help="Show two spawns, confirmed step by step.")
+@click.command(short_help="Show two subagents, confirmed step by step.")
 @LOG_LEVEL
 def demo(log_level: str) -> None:
-    """Show two spawns from search to retirement, and exit with 0 only when the API server confirms every step.
+    """Show two subagents from search to retirement, and exit with 0 only when every step is confirmed.
 
-    One is of a template, one of an entry of a registry, which a person approves.
+    One is of a template, one of an entry of a registry, which a person approves. Both are given work.
     """
     configure_logging(log_level)
     checkout.check_out()
+    find_runtime()
     binaries = find_or_build()
     failed: list[str] = ["it did not come to its end"]
     run_until_stopped(_demo(binaries, failed))
     if failed:
         _unconfirmed(failed)
         sys.exit(FINDINGS)
-    click.echo("\nEvery step was confirmed by the API server, and by the registry where it is about an entry.")
+    click.echo("\nEvery step was confirmed: by the API server, the registry, the agents themselves, or the audit.")
 
 
 def _unconfirmed(failed: Sequence[str]) -> None:
@@ -102,7 +107,9 @@ async def _stay(world: LocalWorld, file: Path | None, *, tell: bool) -> None:
 
 async def _tell(world: LocalWorld) -> None:
     teller = Teller()
-    await spawn(world, teller)
+    agent = await spawn(world, teller)
+    if agent:
+        await live(world, teller, agent)
     _unconfirmed(teller.failed)
 
 
@@ -116,7 +123,9 @@ async def _once(world: LocalWorld, failed: list[str]) -> None:
     for story in (spawn, hire):
         agent = await story(world, teller)
         if agent:
+            tasks = await work(world, teller, agent) if await live(world, teller, agent) else []
             await retire(world, teller, agent)
+            await account(world, teller, agent, tasks)
     failed[:] = teller.failed
 
 
@@ -143,6 +152,16 @@ async def _while_alive(world: LocalWorld, work: Coroutine[Any, Any, None]) -> No
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _models(world: LocalWorld) -> str:
+    """Who thinks for the subagents."""
+    runs = "Subagents run here in kagent's own Python runtime; what starts them is a stand-in for its controller."
+    if world.model.model == SCRIPTED:
+        return (
+            f"{runs}\nTheir model is scripted and understands nothing: set OPENAI_API_KEY, or OPENAI_BASE_URL, for one."
+        )
+    return f"{runs}\nTheir model is at {world.model.url}."
+
+
 def _how_to_go_on(world: LocalWorld) -> str:
     inspector = f"npx @modelcontextprotocol/inspector --cli {world.mcp_url} --transport http"
     header = f'--header "X-Agentspawn-Token: $(cat {world.cluster.credentials.callers["orchestrator"]})"'
@@ -167,6 +186,7 @@ def _how_to_go_on(world: LocalWorld) -> str:
         f"  {sys.argv[0]} approve ID --digest DIGEST\n"
         f"  {sys.argv[0]} freeze --reason WHY\n"
         f"  and unfreeze, retire-tree, reset: see --help. Bob approves but may not freeze, retire or reset.\n"
+        f"\n{_models(world)}\n"
         f"\nAsk, as the administrator, what each guard says to a proposal:\n"
         f"  {sys.argv[0]} explain ID --root {root} --registries {world.registries} --kubeconfig {world.kubeconfig}\n"
         f"\nThe audit log: {world.audit_file}\n"

@@ -118,16 +118,20 @@ async def _apply_before_anybody_approved(orchestrator: Caller, witness: Witness,
 
 async def _approve(teller: Teller, witness: Witness, proposed: Mapping[str, Any], kubeconfig: Path) -> None:
     teller.step(f"A person, {PERSON}, approves these very bytes with a kubeconfig of her own")
-    command = ["approve", proposed["proposal"], "--digest", proposed["digest"]]
-    teller.line("person", f"agentspawn {' '.join(command)}")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "mcp_agentspawn", *command, "--kubeconfig", str(kubeconfig), stdin=DEVNULL, stdout=PIPE
-    )
+    await command(teller, kubeconfig, "approve", proposed["proposal"], "--digest", proposed["digest"])
+    deciders = await witness.approved_by(proposed["proposal"])
+    teller.need(deciders == [PERSON], f"a SubagentApproval in the name of {', '.join(deciders)} is stored")
+
+
+async def command(teller: Teller, kubeconfig: Path, *arguments: str) -> int:
+    """Give the real command with this kubeconfig, and tell what it says; gives back its exit code."""
+    teller.line("person", f"agentspawn {' '.join(arguments)}")
+    words = [sys.executable, "-m", "mcp_agentspawn", *arguments, "--kubeconfig", str(kubeconfig)]
+    process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=PIPE)
     said, _ = await process.communicate()
     for line in said.decode().splitlines():
         teller.line("", line)
-    deciders = await witness.approved_by(proposed["proposal"])
-    teller.need(deciders == [PERSON], f"a SubagentApproval in the name of {', '.join(deciders)} is stored")
+    return process.returncode or 0
 
 
 async def _apply(

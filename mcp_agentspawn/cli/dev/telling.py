@@ -119,6 +119,22 @@ class RegistryWitness:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentWitness:
+    """An agent, asked past the server: over A2A, at its own address."""
+
+    url: str
+
+    async def task(self, remote: str) -> tuple[str, str]:
+        """What the agent itself says of a task, by its own id: its state and the text that came of it."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tasks/get", "params": {"id": remote}}
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as http:
+            answer = await http.post(self.url, json=body)
+        task = answer.json().get("result", {}) if answer.is_success else {}
+        parts = [part for artifact in task.get("artifacts") or [] for part in artifact["parts"]]
+        return task.get("status", {}).get("state", ""), "".join(part.get("text", "") for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
 class Witness:
     """The API server, as its administrator sees it."""
 
@@ -143,6 +159,16 @@ class Witness:
         found = await self._get(f"{OURS}/subagentapprovals?fieldSelector=spec.proposal%3D{proposal}") or {}
         specs = [item["spec"] for item in found.get("items", [])]
         return [spec["decider"] for spec in specs if spec["decision"] == "approve"]
+
+    async def is_ready(self, namespace: str, name: str) -> bool:
+        """Whether the Agent's status says so, as kagent's controller writes it."""
+        conditions = (await self.agent(namespace, name) or {}).get("status", {}).get("conditions", [])
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+    async def task(self, task: str) -> dict[str, Any]:
+        """A stored task's status; empty when there is none."""
+        found: dict[str, Any] = (await self._get(f"{OURS}/subagenttasks/{task}") or {}).get("status", {})
+        return found
 
     async def _get(self, path: str) -> dict[str, Any] | None:
         async with self.admin.get(path) as response:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,12 +15,14 @@ from mcp_agentspawn.adapters.files import private_file
 from mcp_agentspawn.app import Served, serving_cluster
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster, offer_spawning
+from mcp_agentspawn.cli.dev.models import model
 from mcp_agentspawn.cli.dev.telling import Teller, caller
 from mcp_agentspawn.cli.dev.tokens import REFRESH_SECONDS
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.names import DEFAULT_HOME, SYSTEM_NAMESPACE
 from mcp_agentspawn.localplane import Binaries
+from mcp_agentspawn.localplane.agents import AgentRunner, AgentRuntime, Endpoint, agent_runner, find_runtime
 from mcp_agentspawn.localplane.registry import load as published
 from mcp_agentspawn.localplane.registry import registry_standin
 from mcp_agentspawn.server.loops import Loop, running
@@ -36,6 +39,9 @@ class LocalWorld:
     """Everything that runs on this machine."""
 
     cluster: Cluster
+    agents: AgentRunner
+    """The stand-in for kagent's controller: it runs the subagents."""
+    model: Endpoint
     served: Served
     audit_file: Path
     registry_url: str
@@ -54,7 +60,8 @@ class LocalWorld:
 
     async def watch(self) -> None:
         """Wait until a part of it ends by itself, which raises ControlPlaneFailed or Unavailable."""
-        parts = [asyncio.create_task(self.cluster.plane.watch()), asyncio.create_task(self.served.process.wait())]
+        waiting = (self.cluster.plane.watch(), self.agents.watch(), self.served.process.wait())
+        parts = [asyncio.create_task(part) for part in waiting]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in parts:
@@ -76,6 +83,7 @@ class LocalWorld:
                 "kubeconfigs": {name: str(file) for name, file in self.cluster.people.items()},
                 "audit_file": str(self.audit_file),
                 "registry_url": self.registry_url,
+                "a2a_url": self.agents.url,
             },
             indent=2,
         )
@@ -85,29 +93,38 @@ class LocalWorld:
 async def local_world(binaries: Binaries, port: int, own: Path | None = None) -> AsyncIterator[LocalWorld]:
     """Start all of it and wait until the server is ready; leaving stops and removes all of it.
 
-    `own` is a folder of registries that take the place of the stand-in for one.
+    `own` is a folder of registries that take the place of the stand-in for one. kagent's runtime starts meanwhile.
     """
-    async with _standin(needed=own is None) as registry_url, cluster(binaries) as local:
-        audit_file = local.plane.folder / "audit.jsonl"
+    async with (
+        AgentRuntime(find_runtime()) as runtime,
+        _standin(needed=own is None) as registry_url,
+        model(os.environ) as endpoint,
+        cluster(binaries) as local,
+        agent_runner(runtime, local.plane.admin, endpoint, [DEFAULT_HOME]) as agents,
+    ):
         registries = own or _registries(local.plane.folder, registry_url)
-        options = {
-            "port": port,
-            "roots": " ".join(root.name for root in ROOTS.values()),
-            "policies": checkout.POLICIES,
-            "templates": checkout.TEMPLATES,
-            "registries": registries,
-            "audit_file": audit_file,
-            "writer": "agentspawn-dev",
-            "kubeconfig": local.credentials.server,
-        }
+        options = _options(local, port, registries) | {"a2a_url": agents.url}
         tokens = Loop("tokens", REFRESH_SECONDS, local.credentials.refresh)
         async with serving_cluster(load({}, options)) as served, running([tokens]):
-            world = LocalWorld(local, served, audit_file, registry_url, registries)
+            world = LocalWorld(local, agents, endpoint, served, options["audit_file"], registry_url, registries)
             await _ready(world)
             await offer_spawning(local, served.url)
             if registry_url:
                 await _searched(world)
             yield world
+
+
+def _options(local: Cluster, port: int, registries: Path) -> dict[str, Any]:
+    return {
+        "port": port,
+        "roots": " ".join(root.name for root in ROOTS.values()),
+        "policies": checkout.POLICIES,
+        "templates": checkout.TEMPLATES,
+        "registries": registries,
+        "audit_file": local.plane.folder / "audit.jsonl",
+        "writer": "agentspawn-dev",
+        "kubeconfig": local.credentials.server,
+    }
 
 
 @asynccontextmanager

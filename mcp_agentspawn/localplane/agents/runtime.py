@@ -8,7 +8,7 @@ ends it and all its agents.
 """
 
 # mypy: disable-error-code="import-not-found"
-# The imports below are installed in the runtime's environment only.
+# The imports below are those of the runtime's environment.
 
 import contextlib
 import gc
@@ -121,7 +121,7 @@ def _end_with(alive: int) -> None:
 def _serve(command: dict[str, Any], listener: socket.socket) -> None:
     os.environ["OPENAI_API_KEY"] = command["key"]
     config = AgentConfig.model_validate(command["config"])
-    card = AgentCard.model_validate(command["card"])
+    card = AgentCard.model_validate(command["card"])  # type: ignore[attr-defined] # its a2a is older than ours
     agent = KAgentApp(
         lambda: config.to_agent(card.name),
         card,

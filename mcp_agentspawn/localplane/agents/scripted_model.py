@@ -17,6 +17,8 @@ LOOPBACK = "127.0.0.1"
 ASK = "ask_user"
 WISH = "ask me"
 QUESTION = "scripted model: you wanted to be asked. What shall I know?"
+SEEKING = ("search", "query", "list")
+"""How the names of tools begin that are worth calling first."""
 MOST_CHARACTERS = 1500
 MOST_ARGUMENT_CHARACTERS = 200
 MOST_REQUEST_BYTES = 16 << 20
@@ -46,7 +48,8 @@ def turn(request: Object) -> Call | str:
         return ASK, {"questions": [{"question": QUESTION}]}
     useful = [name for name in tools if name != ASK and name not in SPAWN_TOOLS]
     if useful:
-        return useful[0], _arguments(tools[useful[0]], asked)
+        tool = next((name for name in useful if name.startswith(SEEKING)), useful[0])
+        return tool, _arguments(tools[tool], asked)
     return _reported(asked, told)
 
 
