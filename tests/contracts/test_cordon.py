@@ -260,7 +260,7 @@ async def test_what_is_for_other_pods_is_left_alone(fence: Fence, selector: dict
 
 async def test_an_operators_own_that_is_marked_as_ours_is_adjusted_and_given_back(fence: Fence) -> None:
     agent = await make(fence.stage)
-    expressions = [
+    expressions: list[dict[str, Any]] = [
         {"key": "app", "operator": "Exists"},
         {"key": "kagent", "operator": "NotIn", "values": ["nobody", "an-operators"]},
     ]

@@ -164,7 +164,7 @@ def _may_match(expression: Mapping[str, Any], pod: Mapping[str, str]) -> bool:
         case "NotIn":
             return value not in expression["values"]
         case operator:
-            return bool(operator == "Exists")
+            return bool(operator != "DoesNotExist")
 
 
 def _expressions(policy: Policy) -> Sequence[Mapping[str, Any]]:
