@@ -40,6 +40,10 @@ def release(id_: str) -> Callable[[Ledger], tuple[Ledger, None]]:
     return lambda ledger: (ledger.released(id_), None)
 
 
+def record(key: str) -> Callable[[Ledger], tuple[Ledger, None]]:
+    return lambda ledger: (ledger.recorded(key, Outcomes(1)), None)
+
+
 def see(ledger: Ledger) -> tuple[Ledger, list[str]]:
     return ledger, sorted(ledger.live)
 
@@ -77,7 +81,7 @@ async def test_outcomes_are_kept_in_the_order_in_which_they_were_recorded(stage:
     keys = [f"template:{number}" for number in range(MOST_KEYS + 2)]
 
     for key in ["template:again", *reversed(keys), "template:again"]:
-        await stage.world.ledgers.change(root, lambda ledger, key=key: (ledger.recorded(key, Outcomes(1)), None))
+        await stage.world.ledgers.change(root, record(key))
 
     found = await stage.replica.ledgers.look(root, fresh=True)
     assert list(found.outcomes) == [*reversed(keys[: MOST_KEYS - 1]), "template:again"]

@@ -75,6 +75,17 @@ async def test_a_stored_task_is_the_one_that_was_given(stage: Stage) -> None:
     assert await stage.replica.tasks.get(given.id) == stored
 
 
+async def test_it_is_stored_with_the_message_that_it_begins_with(stage: Stage) -> None:
+    given = task(stage, sent=("message-1",), changed_at=NOW)
+
+    stored = await stage.world.tasks.create(given)
+    unsent = await stage.world.tasks.update(replace(stored, sent=()))
+
+    assert replace(stored, created_at=None, uid="", version="") == given
+    assert unsent.sent == ()
+    assert await stage.replica.tasks.get(given.id) == unsent
+
+
 async def test_what_became_of_it_is_kept_to_the_microsecond(stage: Stage) -> None:
     stored = await stage.world.tasks.create(task(stage))
 
@@ -196,7 +207,7 @@ async def test_the_end_of_one_can_still_be_counted(stage: Stage) -> None:
     ],
     ids=str,
 )
-async def test_what_it_was_given_with_never_changes(stage: Stage, given: dict[str, str]) -> None:
+async def test_what_it_was_given_with_never_changes(stage: Stage, given: dict[str, Any]) -> None:
     stored = await stage.world.tasks.create(task(stage))
 
     with suppress(Refused):

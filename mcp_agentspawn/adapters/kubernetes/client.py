@@ -64,15 +64,15 @@ class Client:
         return found
 
     async def list(
-        self, path: str, *, selector: str = "", fields: str = "", remembered: bool = False
+        self, path: str, *, selector: str = "", fields: str = "", remembered: bool = False, page: int = PAGE
     ) -> list[dict[str, Any]]:
         """All objects of a collection, or those with these labels or fields, read as the server in pages.
 
         `remembered`: as the API server's watch cache has them, without waiting until that is sure to have all (100 ms).
         """
         selectors = {"labelSelector": selector, "fieldSelector": fields, "resourceVersion": "0" if remembered else ""}
-        query = {"limit": str(PAGE)} | {name: value for name, value in selectors.items() if value}
-        return [item async for page in self.pages(path, query) for item in read(lambda page: list(page["items"]), page)]
+        query = {"limit": str(page)} | {name: value for name, value in selectors.items() if value}
+        return [item async for one in self.pages(path, query) for item in read(lambda one: list(one["items"]), one)]
 
     async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         """A collection page by page, read as the server, with everything that a page says."""

@@ -18,6 +18,8 @@ from mcp_agentspawn.core.names import AGENT, LABEL, SYSTEM_NAMESPACE, TREE
 
 ALL = TASKS.collection(SYSTEM_NAMESPACE)
 STRICT = {"fieldValidation": "Strict"}
+PAGE = 25
+"""Of tasks: a result may be 400 KB as it comes over the wire, and an answer of the API server is bounded."""
 
 
 class KubernetesTasks:
@@ -29,7 +31,8 @@ class KubernetesTasks:
     async def create(self, task: Task) -> Task:
         """See `core.delegation.Tasks.create`.
 
-        Of a new object the API server takes no status: one that says more than that it is new is written in two steps.
+        Of a new object the API server takes no status. What it begins with is part of the spec, so that it is stored
+        at once; one that has come further already is written in two steps.
         """
         answer = await self._client.request("POST", ALL, object_of(task), as_=SERVER, query=STRICT)
         stored = read(task_of, answer, changes=True)
@@ -70,7 +73,7 @@ class KubernetesTasks:
             return
 
     async def _list(self, selector: str) -> list[Task]:
-        found = await self._client.list(ALL, selector=selector)
+        found = await self._client.list(ALL, selector=selector, page=PAGE)
         return read(lambda items: [task_of(item) for item in items], found)
 
 
@@ -95,7 +98,7 @@ def task_of(stored: Mapping[str, Any]) -> Task:
         context=spec["context"],
         state=status.get("state", "submitted"),
         remote=status.get("remote", ""),
-        sent=tuple(status.get("sent", ())),
+        sent=tuple(status.get("sent", spec.get("sent", ()))),
         asks=status.get("asks", ""),
         pending=tuple(_call(call) for call in status.get("pending", ())),
         result=status.get("result", ""),
@@ -105,7 +108,7 @@ def task_of(stored: Mapping[str, Any]) -> Task:
         tries=status.get("tries", 0),
         counted=status.get("counted", False),
         created_at=time_of(metadata["creationTimestamp"]),
-        changed_at=_moment(status.get("changedAt", "")),
+        changed_at=_moment(status.get("changedAt", spec.get("givenAt", ""))),
         ended_at=_moment(status.get("endedAt", "")),
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
@@ -113,6 +116,7 @@ def task_of(stored: Mapping[str, Any]) -> Task:
 
 
 def _spec(task: Task) -> dict[str, Any]:
+    optional = {"registryEntry": task.entry, "sent": list(task.sent), "givenAt": _text(task.changed_at)}
     return {
         "root": task.root,
         "parent": task.parent,
@@ -121,11 +125,11 @@ def _spec(task: Task) -> dict[str, Any]:
         "agentUid": task.agent_uid,
         "template": task.template,
         "context": task.context,
-    } | ({"registryEntry": task.entry} if task.entry else {})
+    } | {name: value for name, value in optional.items() if value}
 
 
 def _status(task: Task) -> dict[str, Any]:
-    moments = {"changedAt": task.changed_at, "endedAt": task.ended_at}
+    moments = {"changedAt": _text(task.changed_at), "endedAt": _text(task.ended_at)}
     return {
         "state": task.state,
         "remote": task.remote,
@@ -138,7 +142,7 @@ def _status(task: Task) -> dict[str, Any]:
         "reason": task.reason,
         "tries": task.tries,
         "counted": task.counted,
-    } | {name: text_of(moment) for name, moment in moments.items() if moment is not None}
+    } | {name: moment for name, moment in moments.items() if moment}
 
 
 def _artifact_document(artifact: Artifact) -> dict[str, Any]:
@@ -156,6 +160,10 @@ def _artifact(artifact: Mapping[str, Any]) -> Artifact:
 
 def _call(call: Mapping[str, Any]) -> PendingCall:
     return PendingCall(call["id"], call["tool"], call["arguments"])
+
+
+def _text(moment: datetime | None) -> str:
+    return text_of(moment) if moment is not None else ""
 
 
 def _moment(text: str) -> datetime | None:
