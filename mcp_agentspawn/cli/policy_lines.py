@@ -25,6 +25,7 @@ NAMED_OTHERWISE = {
     "parameters.too_large": "most_bytes",
     "content.too_large": "most_bytes",
     "manifest.too_many_tools": "most_tools",
+    "manifest.tool_approval_unanswerable": "tool_approvals",
     "lineage.depth": "most_depth",
     "approval.waiting": "at_least",
     "approval.record": "least_score",

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,13 +15,19 @@ from mcp_agentspawn.core.render import MOST_ID_CHARACTERS
 from mcp_agentspawn.core.template import MOST_LIFETIME
 from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
 
+MOST_NAMED_CHARACTERS = 256
 ID = re.compile(r"sub-[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 
 
 class ManifestInvariants(ManifestGuard):
-    """At most `most_tools` tools in all (models choose badly among more); 0 means none."""
+    """At most `most_tools` tools in all (models choose badly among more); 0 means none.
+
+    `tool_approvals` says who answers when a subagent waits for a tool approval: `people`, or `none`; then no subagent
+    holds a tool that needs one.
+    """
 
     most_tools: int = Field(default=18, ge=0, le=50)
+    tool_approvals: Literal["people", "none"] = "people"
 
     async def check(self, rendered: Rendered, facts: Facts) -> Verdict:
         """Deny for everything that is not as the template says, or that is not there."""
@@ -38,6 +45,13 @@ class ManifestInvariants(ManifestGuard):
             yield Reason("manifest.server_repeated", "Each tool server may be named once.", "tools")
         for selection in selections:
             yield from _selection(rendered, selection)
+            yield from self._tool_approvals(selection)
+
+    def _tool_approvals(self, selection: ToolSelection) -> Iterator[Reason]:
+        if selection.ask_first and self.tool_approvals == "none":
+            named = ", ".join(f"{selection.server}/{tool}" for tool in selection.ask_first)[:MOST_NAMED_CHARACTERS]
+            message = f"Nobody here answers tool approvals, and these tools need one: {named}."
+            yield Reason("manifest.tool_approval_unanswerable", message, "tools")
 
 
 def _identity(rendered: Rendered) -> Iterator[Reason]:

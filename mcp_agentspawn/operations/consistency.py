@@ -139,9 +139,13 @@ def _of_policy(name: str, policy: Policy, templates: Mapping[str, Template]) -> 
         if templates[allowed].depth > policy.lineage.most_depth:
             message = f"the template asks for depth {templates[allowed].depth}, and lineage.most_depth is less"
             yield Misfit("policy", name, path, message)
-        tools = sum(len(rule.default) for rule in templates[allowed].tools.values())
-        if tools > policy.manifest.most_tools:
-            message = (
-                f"the template gives {tools} tools by default, and manifest.most_tools is {policy.manifest.most_tools}"
-            )
-            yield Misfit("policy", name, path, message)
+        yield from (Misfit("policy", name, path, message) for message in _of_default_tools(policy, templates[allowed]))
+
+
+def _of_default_tools(policy: Policy, template: Template) -> Iterator[str]:
+    tools = sum(len(rule.default) for rule in template.tools.values())
+    if tools > policy.manifest.most_tools:
+        yield f"the template gives {tools} tools by default, and manifest.most_tools is {policy.manifest.most_tools}"
+    asking = any(set(rule.default) & set(rule.ask_first) for rule in template.tools.values())
+    if asking and policy.manifest.tool_approvals == "none":
+        yield "the template gives a tool that needs tool approval by default, and manifest.tool_approvals is none"

@@ -1,6 +1,6 @@
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -76,6 +76,22 @@ async def test_no_tools_named_would_be_all_tools() -> None:
 async def test_a_tool_that_needs_tool_approval_keeps_it() -> None:
     assert await judge({"tools": (ToolSelection("web-search", ("fetch",)),)}) == ["manifest.tool_approval"]
     assert await judge({"tools": (ToolSelection("web-search", ("fetch", "search"), ("fetch", "search")),)}) == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "who", "refused"),
+    [
+        ("fetch", "none", ["manifest.tool_approval_unanswerable"]),
+        ("fetch", "people", []),
+        ("search", "none", []),
+    ],
+)
+async def test_a_tool_that_needs_tool_approval_needs_somebody_to_give_it(
+    tool: str, who: Literal["people", "none"], refused: list[str]
+) -> None:
+    guard = ManifestInvariants(tool_approvals=who)
+
+    assert codes(await guard.check(rendered(tools=(f"web-search/{tool}",)), FixedFacts())) == refused
 
 
 async def test_a_server_is_named_once() -> None:

@@ -39,6 +39,17 @@ def test_default_tools_beyond_the_policy_s_limit_are_a_misfit(most: int, fits: b
     assert (of({"researcher": template()}, {"default": limited}) == set()) is fits
 
 
+@pytest.mark.parametrize(
+    ("default", "who", "fits"), [("fetch", "none", False), ("fetch", "people", True), ("search", "none", True)]
+)
+def test_a_default_tool_that_nobody_answers_for_is_a_misfit(default: str, who: str, fits: bool) -> None:
+    asking = template(
+        tools={"web-search": {"allow": ["search", "fetch"], "default": [default], "ask_first": ["fetch"]}}
+    )
+
+    assert (of({"researcher": asking}, {"default": policy(manifest={"tool_approvals": who})}) == set()) is fits
+
+
 @pytest.mark.parametrize("name", ["Default", "a_b", "-a", "a-", "a."])
 def test_a_model_or_server_that_no_object_can_be_named_after_is_a_misfit(name: str) -> None:
     odd = template(models=["fine", name], tools={name: {"allow": ["x"]}})
