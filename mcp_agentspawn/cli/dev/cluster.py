@@ -33,7 +33,7 @@ PEOPLE: Mapping[str, Sequence[str]] = {
     "bob": ("agentspawn:approvers",),
 }
 """Two different people and the groups that deploy/ gives roles to: both approve, and alice can stop everything."""
-QUOTA = f"/api/v1/namespaces/{DEFAULT_HOME}/resourcequotas/agentspawn"
+QUOTAS = [f"/api/v1/namespaces/{namespace}/resourcequotas/agentspawn" for namespace in (DEFAULT_HOME, SYSTEM_NAMESPACE)]
 COUNTED_WITHIN_SECONDS = 60.0
 
 
@@ -57,7 +57,7 @@ async def cluster(binaries: Binaries) -> AsyncIterator[Cluster]:
         await install(plane.admin, [*files, _written(plane, "inventory", offered)])
         async with plane.admin.session() as admin:
             await _say_status(admin, offered)
-            complaint = "The ResourceQuota for subagents is not counted, so it would refuse every Agent."
+            complaint = "The ResourceQuotas are not counted, so they would refuse every Agent and every task."
             await until(partial(_is_counted, admin), COUNTED_WITHIN_SECONDS, complaint)
         people = {name: plane.kubeconfig_for(name, plane.token_of(name), SYSTEM_NAMESPACE) for name in PEOPLE}
         yield Cluster(plane, await issue(plane, ROOTS), people)
@@ -97,5 +97,8 @@ async def _say_status(admin: aiohttp.ClientSession, documents: Sequence[Mapping[
 
 
 async def _is_counted(admin: aiohttp.ClientSession) -> bool:
-    async with admin.get(QUOTA) as response:
-        return "used" in (await response.json()).get("status", {})
+    for quota in QUOTAS:
+        async with admin.get(quota) as response:
+            if "used" not in (await response.json()).get("status", {}):
+                return False
+    return True
