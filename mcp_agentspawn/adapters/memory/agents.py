@@ -51,8 +51,7 @@ class MemoryAgents:
 
     async def of_home(self, home: str) -> Sequence[Subagent]:
         """See `core.ports.Agents.of_home`."""
-        found = map(subagent_of, deepcopy(list(self._in(home))))
-        return [subagent for subagent in found if subagent.virtual_user]
+        return self.held(home)
 
     async def delete(self, root: Root, id_: str, uid: str) -> bool:
         """See `core.ports.Agents.delete`."""
@@ -65,6 +64,11 @@ class MemoryAgents:
     async def expire(self, home: str, id_: str, uid: str) -> bool:
         """See `core.ports.Agents.expire`."""
         return self._remove(home, id_, uid)
+
+    def held(self, home: str) -> list[Subagent]:
+        """All of ours in a namespace."""
+        found = map(subagent_of, deepcopy(list(self._in(home))))
+        return [subagent for subagent in found if subagent.virtual_user]
 
     def put(self, home: str, manifest: Manifest) -> None:
         """Have an operator make one there, whom no rule binds."""

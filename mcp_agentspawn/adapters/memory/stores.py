@@ -41,6 +41,10 @@ class MemoryProposals:
 
     async def all(self) -> Sequence[Proposal]:
         """See `core.ports.Proposals.all`."""
+        return self.held()
+
+    def held(self) -> list[Proposal]:
+        """All that are stored."""
         return list(self._stored.values())
 
     async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
@@ -79,6 +83,10 @@ class MemoryLedgers:
 
     async def look(self, root: str, *, fresh: bool = False) -> Ledger:  # noqa: ARG002 - it always is
         """See `core.ports.Ledgers.look`."""
+        return self.held(root)
+
+    def held(self, root: str) -> Ledger:
+        """The one of this root, as it is stored."""
         return self._stored.get(root, Ledger(root))
 
     async def change(self, root: str, decide: Callable[[Ledger], tuple[Ledger, T]]) -> T:
