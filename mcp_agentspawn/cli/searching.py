@@ -46,6 +46,8 @@ def _hit(hit: Document) -> Iterator[str]:
     yield from fact("name", unwritten(hit["name"]))
     yield f"  {escaped(hit['handle'])}"
     yield from fact("matched", f"{', '.join(hit['matched']) or 'everything is listed'}; score {hit['score']:g}")
+    if hit["record"]:
+        yield from fact("record", hit["record"])
     if hit["running"]:
         yield from fact("runs as", hit["running"])
     if hit["flags"]:

@@ -93,8 +93,17 @@ def keys_of(template: str, entry: str) -> tuple[str, ...]:
     An entry is known by its name and neither by its tag nor by its hash: publishing it again changes nothing.
     """
     handle = Handle.read(entry)
-    named = (f"entry:{handle.registry}/{handle.namespace}/{handle.name}",) if handle else ()
-    return (f"template:{template}", *named)
+    return (key_of_template(template), *((key_of_entry(handle),) if handle else ()))
+
+
+def key_of_template(name: str) -> str:
+    """Under which name a template is recorded."""
+    return f"template:{name}"
+
+
+def key_of_entry(handle: Handle) -> str:
+    """Under which name an entry is recorded."""
+    return f"entry:{handle.registry}/{handle.namespace}/{handle.name}"
 
 
 def outcomes_for(request: Request, outcomes: Mapping[str, Outcomes]) -> Mapping[str, Outcomes]:

@@ -69,7 +69,8 @@ class Hit:
     `registry_entry` to propose with. `matched` says why it was found. Of an entry, `name`, `description` and `labels`
     are a stranger's words; `flags` are the groups of content rules that these, its skills or its instructions fall
     under. `running` is the agent (`namespace/name`) that it already is. `risk` is that of a proposal with nothing but
-    defaults, `""` when there can be none.
+    defaults, `""` when there can be none. `record` says how the caller's own subagents of it have done, which `score`
+    is weighed by; `""` when none has worked.
     """
 
     handle: str
@@ -85,6 +86,7 @@ class Hit:
     risk: Literal["low", "medium", "high", ""] = ""
     flags: tuple[str, ...] = ()
     running: str = ""
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,13 @@ caller has to say anything for it. What depends on the moment and on the whole r
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcp_agentspawn.content.rules import group_of
 from mcp_agentspawn.core.digest import request_digest
 from mcp_agentspawn.core.guard import Asked
-from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.model import Caller, Risk
+from mcp_agentspawn.core.outcomes import Outcomes, key_of_entry, key_of_template
 from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, Blueprint, Finding, RegistryEntry
 from mcp_agentspawn.core.render import proposal_id
 from mcp_agentspawn.core.request import Ask
@@ -23,6 +24,7 @@ from mcp_agentspawn.guards.registry import no_template
 from mcp_agentspawn.operations.answers import Hit
 from mcp_agentspawn.operations.propose import rendered_anew, resolved
 from mcp_agentspawn.operations.services import LiveFacts, Services
+from mcp_agentspawn.operations.weighing import reordered, weighed
 
 PURPOSE = "Search"
 MOST_TAKERS = 4
@@ -31,19 +33,30 @@ MOST_TAKERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """Who searches, by which rules, and the templates that it may use."""
+    """Who searches, by which rules, the templates that it may use, and how its subagents have done."""
 
     services: Services
     caller: Caller
     policy: Policy
     usable: Mapping[str, Template]
     facts: LiveFacts
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
+
+    def record(self, finding: Finding) -> Outcomes:
+        """How the subagents of this very template, or of this very entry, have done."""
+        found = [key_of_template(finding.blueprint.name)] if finding.blueprint else []
+        found += [key_of_entry(finding.entry.handle)] if finding.entry else []
+        return self.outcomes.get(found[0], Outcomes())
+
+    def risk(self, template: Template, asked: Asked) -> Risk:
+        """How risky a proposal of this would be."""
+        return self.policy.approval.risk(template, asked.request, outcomes=self.outcomes)
 
 
 async def hits_of(looking: Looking, findings: Sequence[Finding]) -> tuple[Hit, ...]:
     """The findings as the caller reads them. Other calls run between any two, so that none waits for a whole page."""
     hits = []
-    for finding in findings:
+    for finding in reordered(findings, lambda one: one.place, looking.record):
         hits.append(await hit_of(looking, finding))
         await asyncio.sleep(0)
     return tuple(hits)
@@ -66,11 +79,12 @@ def _of_template(looking: Looking, finding: Finding, blueprint: Blueprint) -> Hi
         name=template.name,
         description=template.description,
         labels=tuple(template.keywords),
-        score=finding.place.score,
+        score=weighed(finding.place.score, looking.record(finding)),
         matched=finding.matched,
         spawnable=True,
         template=template.name,
-        risk=looking.policy.approval.risk(template, asked.request),
+        risk=looking.risk(template, asked),
+        record=_words(looking.record(finding)),
     )
 
 
@@ -83,15 +97,20 @@ async def _of_entry(looking: Looking, finding: Finding, entry: RegistryEntry) ->
         name=entry.title or entry.name,
         description=entry.description,
         labels=entry.label_words,
-        score=finding.place.score,
+        score=weighed(finding.place.score, looking.record(finding)),
         matched=finding.matched,
         spawnable=not reasons,
         blocked_by=tuple(dict.fromkeys(reasons)),
         template=template.name if template else "",
-        risk=looking.policy.approval.risk(template, asked.request) if template else "",
+        risk=looking.risk(template, asked) if template else "",
         flags=tuple(dict.fromkeys(f"content.{group_of(rule)}" for rule in entry.suspected_by)),
         running=entry.running,
+        record=_words(looking.record(finding)),
     )
+
+
+def _words(record: Outcomes) -> str:
+    return record.in_words if record.counted else ""
 
 
 async def _judged(looking: Looking, entry: RegistryEntry) -> tuple[Asked, Sequence[Reason]]:

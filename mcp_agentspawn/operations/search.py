@@ -3,11 +3,13 @@
 import base64
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mcp_agentspawn.core.digest import digest_of
+from mcp_agentspawn.core.errors import Upstream
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.moments import to_the_second
+from mcp_agentspawn.core.outcomes import NOTHING, Outcomes
 from mcp_agentspawn.core.registry import TEMPLATE_SOURCE, UNREADABLE_ENTRY, Place, Query, Standing, View
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations.answers import Hit, Hits, Refusal, RegistryState
@@ -38,7 +40,8 @@ async def search(
     view = policy.view(rules.templates)
     wanted = Query(query, limit, frozenset(usable), source, tuple(labels), after)
     page = await services.registries.find(view, wanted)
-    hits = await hits_of(Looking(services, caller, policy, usable, services.facts()), page.findings)
+    looking = Looking(services, caller, policy, usable, services.facts(), await _outcomes(services, caller))
+    hits = await hits_of(looking, page.findings)
     states = _states(services, view)
     return Hits(
         hits=hits,
@@ -46,6 +49,14 @@ async def search(
         registries=states,
         next_step=_next_step(hits, view, source, states),
     )
+
+
+async def _outcomes(services: Services, caller: Caller) -> Mapping[str, Outcomes]:
+    """How the caller's subagents have done; where that can not be read, it weighs nothing, and all is found."""
+    try:
+        return (await services.ledgers.look(caller.root.name)).outcomes
+    except Upstream:
+        return NOTHING
 
 
 def _next_step(hits: Sequence[Hit], view: View, source: str, states: Sequence[RegistryState]) -> str:

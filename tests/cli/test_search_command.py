@@ -266,6 +266,7 @@ def test_nothing_of_strangers_stands_before_a_gutter_or_can_hide(one: str, other
         ({"spawnable": True, "template": "worker", "risk": "medium"}, "1. spawnable with template worker, risk medium"),
         ({"running": "kagent/summarizer"}, "1. runs already"),
         ({"running": "kagent/summarizer"}, "  runs as      | kagent/summarizer"),
+        ({"record": "3 of 4 tasks succeeded"}, "  record       | 3 of 4 tasks succeeded"),
         ({"template": "worker", "risk": "high"}, "  template     | worker would take it, risk high"),
         ({"labels": ("team=docs", "a=b")}, "  labels       | team=docs, a=b"),
         ({"matched": ("log (title)",)}, "  matched      | log (title); score 0.5"),
