@@ -10,6 +10,9 @@ from tests.deploy.world import Everybody
 
 OWN = "agentspawn-own"
 OPEN = {"proposal": "p", "until": "2030-01-01T00:00:00Z", "parent": ""}
+STEP = {"phase": "ready", "at": "2030-01-01T00:00:00Z", "reason": "greeted"}
+COUNTS = {"tasks": 7, "succeeded": 5, "seconds": 3600, "retries": 2, "quarantines": 1}
+OUTCOMES = {"key": "template:researcher", **COUNTS, "recent": ["task-1"]}
 OUTSIDERS = ["administrator", "operator", "cluster_admin", "kagent"]
 
 
@@ -93,6 +96,7 @@ async def test_a_new_proposal_reads_as_proposed_whatever_it_says(everyone: Every
         {"spec": {"tools": []}},
         {"spec": {"tools": ["web-search/search", "web-search/fetch"]}},
         {"spec": {"grant": {"depth": 1}}},
+        {"spec": {"grant": {"singleTask": True}}},
         {"spec": {"grant": {"models": ["other"]}}},
         {"spec": {"grant": {"askFirst": []}}},
         {"spec": {"grant": {"parameters": {"language": "German"}}}},
@@ -128,6 +132,34 @@ async def test_what_a_proposal_became_is_no_change_of_it(everyone: Everybody) ->
         current = (await everyone.server.get(stored)).body
         answer = await everyone.server.replace({**current, "status": {"phase": phase}}, "status")
         assert answer.body["status"]["phase"] == phase
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        ([STEP] * 16, 200),
+        ([STEP] * 17, 422),
+        ([{**STEP, "phase": "done"}], 422),
+        ([{**STEP, "at": "now"}], 422),
+        ([{**STEP, "reason": "x" * 1025}], 422),
+        ([{"phase": "ready"}], 422),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_what_a_proposal_came_to_is_kept_in_bounds(everyone: Everybody, history: Any, status: int) -> None:
+    current = (await everyone.server.get(await _proposed(everyone))).body
+
+    answer = await everyone.server.replace({**current, "status": {"phase": "ready", "history": history}}, "status")
+
+    assert (answer.status, answer.policy) == (status, "")
+    assert status != 200 or answer.body["status"]["history"] == history
+
+
+@pytest.mark.parametrize(("single", "status"), [(True, 201), (False, 201), ("yes", 422)])
+async def test_a_grant_may_say_that_it_is_for_a_single_task(everyone: Everybody, single: Any, status: int) -> None:
+    manifest = with_changes(proposal(fresh_id()), {"spec.grant.singleTask": single})
+
+    assert (await everyone.server.create(manifest, fieldValidation="Strict")).status == status
 
 
 @pytest.mark.parametrize("final", ["lapsed", "retired"])
@@ -241,6 +273,13 @@ def _ledger_with(**slot: Any) -> Manifest:
         ledger("z", open={f"sha256:{number}": OPEN for number in range(1001)}),
         with_changes(ledger("z"), {"spec.used": None}),
         with_changes(ledger("z"), {"spec.account": None}),
+        ledger("z", outcomes=[OUTCOMES] * 129),
+        ledger("z", outcomes=[{**OUTCOMES, "tasks": -1}]),
+        ledger("z", outcomes=[{**OUTCOMES, "key": ""}]),
+        ledger("z", outcomes=[{**OUTCOMES, "key": "x" * 601}]),
+        ledger("z", outcomes=[{**OUTCOMES, "recent": ["x"] * 17}]),
+        ledger("z", outcomes=[{**OUTCOMES, "recent": ["x" * 65]}]),
+        ledger("z", outcomes=[{"key": "template:researcher"}]),
     ],
     ids=[
         "not named after its root",
@@ -253,10 +292,31 @@ def _ledger_with(**slot: Any) -> Manifest:
         "too many",
         "incomplete",
         "of no account",
+        "too many outcomes",
+        "fewer tasks than none",
+        "outcomes of nothing",
+        "outcomes of too much",
+        "too many that were counted",
+        "one that is too long",
+        "outcomes without counts",
     ],
 )
 async def test_a_ledger_keeps_its_bounds(everyone: Everybody, manifest: Manifest) -> None:
     assert (await everyone.server.create(manifest)).status == 422
+
+
+async def test_a_ledger_holds_how_its_subagents_have_done_and_need_not(everyone: Everybody) -> None:
+    most = [{**OUTCOMES, "key": f"template:{number}", "recent": ["x" * 37] * 16} for number in range(128)]
+    answers = [
+        await everyone.server.create(ledger(fresh_id(), **outcomes), fieldValidation="Strict")
+        for outcomes in ({}, {"outcomes": []}, {"outcomes": most})
+    ]
+
+    assert [(answer.status, answer.body["spec"].get("outcomes")) for answer in answers] == [
+        (201, None),
+        (201, []),
+        (201, most),
+    ]
 
 
 async def test_people_see_what_matters(everyone: Everybody) -> None:

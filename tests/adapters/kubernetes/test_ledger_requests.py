@@ -42,6 +42,15 @@ async def test_who_insists_gets_a_reading_of_their_own() -> None:
     assert len(wire.calls) == 4
 
 
+async def test_a_ledger_that_was_stored_before_there_were_outcomes_has_none() -> None:
+    spec = {"root": ROOT, "account": "", "open": {}, "live": {}, "used": {}, "changes": [], "spawned": 3, "audit": {}}
+    wire = Scripted([(200, {"metadata": {"resourceVersion": "7"}, "spec": spec})])
+
+    found = await KubernetesLedgers(wire.client(), Time()).look(ROOT)
+
+    assert (found.spawned, found.outcomes) == (3, {})
+
+
 async def test_a_reading_that_failed_is_everybodys_and_is_not_known() -> None:
     wire = Scripted([(503, {}), NOTHING])
     ledgers = KubernetesLedgers(wire.client(), Time())
