@@ -21,6 +21,7 @@ from mcp_agentspawn.operations.answers import Applied, Pending, Refusal
 from mcp_agentspawn.operations.creating import LAPSED, SPENT, Case, new_case, reserve, standing
 from mcp_agentspawn.operations.entries import UNANSWERED, read_entry
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse, refuse_by
+from mcp_agentspawn.operations.reuse import ASK_ANEW
 from mcp_agentspawn.operations.services import LiveFacts, Services
 from mcp_agentspawn.operations.views import applied, pending
 
@@ -148,18 +149,26 @@ async def _judge(matter: Matter) -> Applied | Pending | Refusal:
         return await _stale(matter.services, matter.caller, stored, rendered)
     judged = await _decide(matter, rendered)
     if judged.outcome == "pending_approval":
-        return pending(stored, judged.reasons)
+        return _pending(stored, judged.reasons)
     if judged.outcome == "denied":
         matter.services.later.wanted.set()
         return await _refuse(matter, judged)
     return await reserve(await _case(matter, rendered))
 
 
+def _pending(stored: Proposal, reasons: tuple[Reason, ...]) -> Pending:
+    """The answer while people are waited for; of those who were never asked, none hears of it by itself."""
+    answer = pending(stored, reasons)
+    return answer if PEOPLE[stored.risk] else replace(answer, next_step=ASK_ANEW.format(id=stored.id))
+
+
 async def _case(matter: Matter, rendered: Rendered) -> Case:
     services, caller, stored, facts = matter.services, matter.caller, matter.stored, matter.facts
     since = (await facts.switches()).counts_since(caller.root.name)
     case = new_case(services, caller, matter.policy, stored, facts.now, since)
-    if not PEOPLE[matter.policy.approval.risk(rendered.template, rendered.request, stored)]:
+    rule = matter.policy.approval
+    outcomes = await rule.record(rendered, facts)
+    if not PEOPLE[rule.risk(rendered.template, rendered.request, stored, outcomes)]:
         return case
     decisions = counted(stored, await facts.approvals(stored.id))
     return replace(case, approved_by=tuple(sorted(approvers(decisions))))

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Mapping
 
 from mcp_agentspawn.core.model import Caller, Phase, Proposal, Request, Subagent
+from mcp_agentspawn.core.outcomes import Outcomes
 from mcp_agentspawn.core.risk import PEOPLE
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Entry, Found, Listing, Refusal, TemplateOffer, Templates
 from mcp_agentspawn.operations.descent import below, is_below, seen_since
+from mcp_agentspawn.operations.outcomes import track_record
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.operations.views import allowance, entry, history
@@ -56,6 +58,7 @@ async def get_subagent(services: Services, caller: Caller, agent: str) -> Found 
         **fields,
         next_step=NEXT_STEPS.get(fields["phase"], ""),
         history=history(proposal),
+        record=track_record(ledger, proposal.request.template, proposal.request.entry),
         tasks=await _open_tasks(services, caller, agent),
     )
 
@@ -75,7 +78,7 @@ async def list_templates(services: Services, caller: Caller) -> Templates | Refu
     ledger = await services.facts().ledger(caller, fresh=True)
     usable = await usable_templates(services, caller, policy)
     return Templates(
-        templates=tuple(_offer(template, policy) for template in usable),
+        templates=tuple(_offer(template, policy, ledger.outcomes) for template in usable),
         allowance=allowance(policy, caller, ledger),
         next_step="Call propose_subagent with one of these." if usable else "Ask the platform team for a template.",
     )
@@ -89,11 +92,11 @@ async def usable_templates(services: Services, caller: Caller, policy: Policy) -
     return [template for template, may in zip(listed, granted, strict=True) if may]
 
 
-def _offer(template: Template, policy: Policy) -> TemplateOffer:
+def _offer(template: Template, policy: Policy, outcomes: Mapping[str, Outcomes]) -> TemplateOffer:
     tools = template.tools.items()
     defaults = tuple(f"{server}/{tool}" for server, rule in tools for tool in rule.default)
     asked = Request(template.name, "", {}, defaults, template.default_model, template.lifetime.default)
-    risk = policy.approval.risk(template, asked)
+    risk = policy.approval.risk(template, asked, outcomes=outcomes)
     return TemplateOffer(
         name=template.name,
         description=template.description,

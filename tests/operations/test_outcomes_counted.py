@@ -7,9 +7,12 @@ import pytest
 from mcp_agentspawn.core.delegation import Task, TaskState
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.outcomes import Outcomes
+from mcp_agentspawn.operations.answers import Found, Templates
+from mcp_agentspawn.operations.browse import get_subagent, list_templates
 from mcp_agentspawn.operations.outcomes import record_end, record_quarantine, track_record
 from mcp_agentspawn.operations.propose import propose
 from tests.builders import CALLER, NOON, OTHER, ROOT, Bench, ask, bench, registry_entry
+from tests.operations.work import worker
 
 HEAD = Head("writer", 7, f"sha256:{'7' * 64}")
 HANDLE = str(registry_entry().handle)
@@ -150,3 +153,23 @@ async def test_where_there_were_quarantines_alone_there_is_no_mean() -> None:
     (shown,) = track_record(await setup.services.ledgers.look(ROOT.name), "researcher", "")
 
     assert (shown.mean_seconds, shown.quarantines, shown.score) == (0, 1, 0.0)
+
+
+async def test_a_subagent_is_shown_with_the_record_of_what_it_is_made_of() -> None:
+    setup = bench()
+    agent = await worker(setup)
+    await record_end(setup.services, task(agent=agent))
+    found = await get_subagent(setup.services, CALLER, agent)
+
+    assert isinstance(found, Found)
+    assert [(shown.of, shown.tasks, shown.score) for shown in found.record] == [("template:researcher", 1, 1.0)]
+
+
+async def test_a_template_is_listed_with_the_risk_that_its_record_makes() -> None:
+    setup = bench()
+    for number in range(5):
+        await record_end(setup.services, task(id=f"task-{number}", state="failed"))
+    listed = await list_templates(setup.services, CALLER)
+
+    assert isinstance(listed, Templates)
+    assert [(offer.risk, offer.needs_approval) for offer in listed.templates] == [("medium", True)]
