@@ -41,7 +41,14 @@ def numbers(policy: Policy) -> dict[str, int]:
 
 
 def test_the_samples_are_the_ones_that_the_documentation_names() -> None:
-    assert set(TEMPLATES) == {"researcher", "log-analyst", "verifier", "lead-researcher", "registry-worker"}
+    assert set(TEMPLATES) == {
+        "researcher",
+        "log-analyst",
+        "verifier",
+        "extractor",
+        "lead-researcher",
+        "registry-worker",
+    }
     assert set(POLICIES) == {"default", "strict"}
 
 

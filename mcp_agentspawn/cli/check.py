@@ -84,7 +84,8 @@ def _lines(folder: Folder[M], describe: Callable[[M], str]) -> list[str]:
 def _of_template(template: Template) -> str:
     tools = sum(len(rule.allow) for rule in template.tools.values())
     most = template.lifetime.most // timedelta(minutes=1)
-    return f"template, risk {template.risk}, {tools} tools, {len(template.models)} models, at most {most} min"
+    once = ", one task" if template.lifetime.one_task else ""
+    return f"template, risk {template.risk}, {tools} tools, {len(template.models)} models, at most {most} min{once}"
 
 
 def _of_policy(policy: Policy) -> str:

@@ -223,7 +223,8 @@ def _held(grant: Grant) -> Mapping[str, str]:
         "parameters": ", ".join(parameters),
     }
     named = {label: text or "none" for label, text in held.items()}
-    return named | {"lifetime": minutes(grant.lifetime), "depth": str(grant.depth)}
+    life = f"{minutes(grant.lifetime)}{', and one task' if grant.single_task else ''}"
+    return named | {"lifetime": life, "depth": str(grant.depth)}
 
 
 def _difference(shown: Shown) -> Iterator[str]:

@@ -47,6 +47,8 @@ def test_good_folders_are_listed_one_line_each(folder: Path) -> None:
     read = sorted(str(file) for file in folder.glob("*/*.yaml"))
     assert result.exit_code == 0
     assert sorted(line.split(": ")[0] for line in result.output.splitlines()) == read
+    for_one_task = [line for line in result.output.splitlines() if line.endswith(", one task")]
+    assert [Path(line.split(": ")[0]).stem for line in for_one_task] == ["extractor"]
 
 
 def test_the_folders_are_found_where_the_command_is_run(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -78,7 +80,7 @@ def test_what_only_shows_in_several_files_is_named_with_its_line(folder: Path) -
 
     assert result.exit_code == 1
     assert places(result) == [
-        ("allow: [researcher, log-analyst, verifer, lead-researcher, registry-worker]", "template.allow[2]"),
+        ("allow: [researcher, log-analyst, verifer, extractor, lead-researcher, registry-worker]", "template.allow[2]"),
         ("namespaces: [agents]", "callers.namespaces[0]"),
         ((folder / "templates/verifier.yaml").read_text().splitlines()[0], "document"),
     ]
@@ -98,6 +100,7 @@ def test_how_a_sample_is_rendered_can_be_chosen(folder: Path) -> None:
 
     found = problems(examine(folder / "templates", Template), examine(folder / "policies", Policy), refuse)
     assert [problem.message.rpartition(": ")[2] for problem in found] == [
+        "not extractor",
         "not lead-researcher",
         "not log-analyst",
         "not registry-worker",

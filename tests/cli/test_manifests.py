@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mcp_agentspawn.adapters.kubernetes.policies import OF_HOMES, binding_name
-from mcp_agentspawn.cli.manifests import onboarding, render
+from mcp_agentspawn.cli.manifests import TEMPLATES, onboarding, render
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 Manifest = dict[str, Any]
@@ -83,7 +83,7 @@ def test_the_virtual_user_creates_and_deletes_agents_and_nothing_else() -> None:
             {
                 "apiGroups": ["agentspawn.dev"],
                 "resources": ["templates"],
-                "resourceNames": ["researcher", "log-analyst", "verifier", "lead-researcher", "registry-worker"],
+                "resourceNames": list(TEMPLATES),
                 "verbs": ["use"],
             }
         ],

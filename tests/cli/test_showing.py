@@ -158,6 +158,12 @@ def test_the_grant_stands_beside_its_parents_and_what_is_beyond_is_named() -> No
     assert "  beyond       | tool web-search/fetch" in page
 
 
+def test_people_see_when_a_subagent_is_for_one_task() -> None:
+    grant = Grant(("web-search/search",), ("m",), timedelta(minutes=5), single_task=True)
+
+    assert "  lifetime     | 5 min, and one task" in section(shown(proposal(grant=grant)), HEADINGS[4])
+
+
 def test_a_grant_within_its_parents_is_said_to_be() -> None:
     grant = Grant(("web-search/search",), ("m",), timedelta(hours=1), depth=2, parameters={"topic": "Pods"})
     below = replace(grant, depth=1)
