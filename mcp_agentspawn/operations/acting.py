@@ -44,10 +44,12 @@ async def act(
     actions: Iterable[Action],
     *,
     at_once: int = 1,
+    turns: asyncio.Semaphore | None = None,
     may_go_on: Callable[[], Awaitable[bool]] = always,
 ) -> Sequence[Action]:
     """Do what is still due of these, so many at once, for as long as `may_go_on`; returns what was done.
 
+    `turns` are shared with others who act: each action takes one.
     Raises `Unavailable` when the audit can not be written: without it nothing is changed.
     """
     done: list[Action] = []
@@ -55,16 +57,23 @@ async def act(
         for start in range(0, len(wave), at_once):
             if not await may_go_on():
                 return done
-            done += await _together(services, hint, wave[start : start + at_once])
+            done += await _together(services, hint, wave[start : start + at_once], turns or asyncio.Semaphore(at_once))
     return done
 
 
-async def _together(services: Services, hint: Seen, actions: Sequence[Action]) -> Sequence[Action]:
+async def _together(
+    services: Services, hint: Seen, actions: Sequence[Action], turns: asyncio.Semaphore
+) -> Sequence[Action]:
     try:
         due = await _still_due(services, hint, actions)
     except Upstream:
         return []
-    results = await asyncio.gather(*(_one(services, seen, action) for seen, action in due), return_exceptions=True)
+
+    async def one(seen: Seen, action: Action) -> bool:
+        async with turns:
+            return await _one(services, seen, action)
+
+    results = await asyncio.gather(*(one(seen, action) for seen, action in due), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
