@@ -30,19 +30,19 @@ from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.consistency import misfits, overlaps
-from mcp_agentspawn.operations.repair import repair
-from mcp_agentspawn.operations.services import Rules, Services
+from mcp_agentspawn.operations.reconcile import Reconciler
+from mcp_agentspawn.operations.services import Rules
 from mcp_agentspawn.server.calls import Calls
 from mcp_agentspawn.server.health import Health, Part
 from mcp_agentspawn.server.http import MCP_PATH, Edge, application
-from mcp_agentspawn.server.loops import Loop, running
+from mcp_agentspawn.server.loops import Loop, kept_going, running
 from mcp_agentspawn.server.process import Serving, listen, own_origins, served, url_of
 from mcp_agentspawn.settings import SERVICE, Settings
 from mcp_agentspawn.telemetry import CountedAudit, Metrics
 
 DEFAULT_AUDIT_FILE = Path("audit.jsonl")
 RELOAD_SECONDS = 1.0
-REPAIR_SECONDS = 30.0
+RECONCILE_SECONDS = 1.0
 REGISTRIES_SECONDS = 5.0
 AGENT_START_SECONDS = 1.0
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -116,7 +116,11 @@ async def serving(settings: Settings, world: World, name: str = "") -> AsyncIter
             (*settings.allowed_origins, *own_origins(listener)),
             name,
         )
-        await stack.enter_async_context(running(_loops(world, services, rules, metrics, registries)))
+        reconciler = Reconciler(services, world.observer, world.leadership)
+        await stack.enter_async_context(kept_going("watch", world.observer.run))
+        stack.push_async_callback(reconciler.stop)
+        loops = [*_loops(world, rules, metrics, registries), _reconciling(reconciler, world, metrics)]
+        await stack.enter_async_context(running(loops))
         stack.callback(registries.stop)
         process = await stack.enter_async_context(served(application(edge), health, listener, settings.drain_seconds))
         gc.collect()
@@ -170,9 +174,24 @@ def _audit(audit: AuditLog) -> Part:
     return written
 
 
-def _loops(
-    world: World, services: Services, rules: Watched[Rules], metrics: Metrics, registries: LiveRegistries
-) -> Sequence[Loop]:
+def _reconciling(reconciler: Reconciler, world: World, metrics: Metrics) -> Loop:
+    said: list[str] = []
+
+    async def reconcile() -> None:
+        done = await reconciler.run_pass()
+        leads, observer = reconciler.standing == "leads", world.observer
+        metrics.watched(leading=leads, in_sync=observer.in_sync(), age_seconds=observer.age_seconds())
+        for action in done:
+            metrics.repaired(action.verb)
+            log.info("reconciled", action=action.verb, agent=action.id)
+        if (problems := list(observer.problems())) != said:
+            said[:] = problems
+            log.warning("not everything is watched" if problems else "everything is watched", problems=problems)
+
+    return Loop("reconcile", RECONCILE_SECONDS, reconcile, world.observer.changed)
+
+
+def _loops(world: World, rules: Watched[Rules], metrics: Metrics, registries: LiveRegistries) -> Sequence[Loop]:
     generations = count(1)
 
     def follow() -> None:
@@ -192,14 +211,8 @@ def _loops(
             metrics.rules_rejected()
             log.error("the changed rules can not be used, the last good ones stay", problems=rules.problems)
 
-    async def mend() -> None:
-        for action in await repair(services):
-            metrics.repaired(action.verb)
-            log.info("repaired", action=action.verb, proposal=action.id)
-
     return [
         Loop("rules", RELOAD_SECONDS, reload),
-        Loop("repair", REPAIR_SECONDS, mend, services.later.wanted),
         Loop("registries", REGISTRIES_SECONDS, registries.refresh, registries.wanted),
     ]
 

@@ -151,6 +151,9 @@ class Metrics:
         self._readings = self._counter("registry_readings", "Readings of registries by outcome.", "registry", "outcome")
         self._entries = self._gauge("registry_entries", "Entries that are known of a registry.", "registry")
         self._as_of = self._gauge("registry_read_timestamp_seconds", "When a registry was last read whole.", "registry")
+        self._leading = self._gauge("reconciler_leading", "Whether this replica looks after the subagents.")
+        self._in_sync = self._gauge("reconciler_in_sync", "Whether all that it looks after is being watched.")
+        self._age = self._gauge("reconciler_watch_age_seconds", "Since when nothing was heard of a watch, at most.")
         ProcessCollector(registry=self._registry)
 
     def called(self, tool: str, outcome: str, seconds: float) -> None:
@@ -183,6 +186,12 @@ class Metrics:
     def repaired(self, action: str) -> None:
         """Count something that repair did, for example `release`."""
         self._repairs.labels(self._actions.bounded(action)).inc()
+
+    def watched(self, *, leading: bool, in_sync: bool, age_seconds: float) -> None:
+        """Say whether this replica looks after the subagents, and how current what it sees of them is."""
+        self._leading.set(leading)
+        self._in_sync.set(in_sync)
+        self._age.set(age_seconds)
 
     def registry_read(self, standing: Standing, entries: int, *, succeeded: bool) -> None:
         """Count one reading of a registry, and say what is known of it; a registry's name is the operator's."""

@@ -200,6 +200,7 @@ def test_what_happened_is_counted() -> None:
     metrics.rules_loaded(3)
     metrics.rules_rejected()
     metrics.repaired("release")
+    metrics.watched(leading=True, in_sync=False, age_seconds=4.5)
     metrics.registry_read(Standing("main", "fresh", NOON), 12, succeeded=True)
     metrics.registry_read(Standing("other", "away"), 0, succeeded=False)
 
@@ -214,6 +215,9 @@ def test_what_happened_is_counted() -> None:
     assert found["agentspawn_rules_generation",] == 3
     assert found["agentspawn_rules_reload_failures_total",] == 1
     assert found["agentspawn_repairs_total", "release"] == 1
+    assert found["agentspawn_reconciler_leading",] == 1
+    assert found["agentspawn_reconciler_in_sync",] == 0
+    assert found["agentspawn_reconciler_watch_age_seconds",] == 4.5
     assert found["agentspawn_registry_readings_total", "read", "main"] == 1
     assert found["agentspawn_registry_readings_total", "failed", "other"] == 1
     assert found["agentspawn_registry_entries", "main"] == 12

@@ -12,6 +12,7 @@ from mcp_agentspawn.server.results import frames
 
 ENDS_WITHIN_SECONDS = 10.0
 LEAST_PAUSE_SECONDS = 1.0
+BEGIN_ANEW_SECONDS = 1.0
 JITTER = 0.2
 
 log = structlog.get_logger()
@@ -40,6 +41,26 @@ async def running(loops: Sequence[Loop]) -> AsyncIterator[None]:
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def kept_going(name: str, work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Do work that never ends until the block is left, where it is broken off; what fails is logged, and begun anew."""
+    task = asyncio.create_task(_keep_going(name, work), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _keep_going(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - begun anew, it may succeed
+            log.error("broken off", work=name, error=type(error).__name__, at=frames(error))  # noqa: TRY400 - its text may quote
+        await asyncio.sleep(BEGIN_ANEW_SECONDS)
 
 
 async def _run(loop: Loop, ending: asyncio.Event) -> None:

@@ -1,18 +1,23 @@
 """One cluster for all tests here; every test has a root, rules and a server of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from itertools import count
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from mcp_agentspawn import app
+from mcp_agentspawn.core.expiry import Action
 from mcp_agentspawn.localplane import ControlPlane
+from mcp_agentspawn.operations.reconcile import Reconciler
 from tests.drift.stages import Stage, offer_spawning, staged
 from tests.faults.cluster import Cluster, equip
 
 NUMBERS = count(1)
+
+
+async def _nothing(_reconciler: Reconciler) -> Sequence[Action]:
+    return []
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -24,8 +29,8 @@ async def cluster(control_plane: ControlPlane) -> AsyncIterator[Cluster]:
 
 @pytest_asyncio.fixture
 async def stage(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
-    """What drifts is seen by an apply here, not cleared away by a repair that comes first."""
-    monkeypatch.setattr(app, "REPAIR_SECONDS", 3600.0)
+    """What drifts is seen by an apply here, not cleared away by a reconciler that comes first."""
+    monkeypatch.setattr(Reconciler, "run_pass", _nothing)
     root = await cluster.onboard(f"drift-{next(NUMBERS)}")
     async with staged(cluster, root, tmp_path) as stage:
         yield stage

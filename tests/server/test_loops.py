@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from mcp_agentspawn.server.loops import Loop, running
+from mcp_agentspawn.server.loops import Loop, kept_going, running
 from tests.localplane.waiting import until
 
 NEVER = 3600.0
@@ -63,3 +63,28 @@ async def test_a_pass_that_hangs_does_not_keep_the_server_from_ending(monkeypatc
     monkeypatch.setattr("mcp_agentspawn.server.loops.ENDS_WITHIN_SECONDS", 0.05)
     async with asyncio.timeout(5), running([Loop("mend", NEVER, work)]):
         await asyncio.sleep(0)
+
+
+async def test_work_that_never_ends_is_begun_anew_when_it_fails_and_broken_off_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mcp_agentspawn.server.loops.BEGIN_ANEW_SECONDS", 0.01)
+    begun: list[int] = []
+    broken_off = asyncio.Event()
+
+    async def work() -> None:
+        begun.append(1)
+        if len(begun) < 3:
+            raise ValueError("sk-canary")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            broken_off.set()
+
+    with structlog.testing.capture_logs() as logs:
+        async with kept_going("watch", work):
+            await until(lambda: len(begun) == 3)
+
+    assert broken_off.is_set()
+    assert [entry["error"] for entry in logs if entry.get("work") == "watch"] == ["ValueError"] * 2
+    assert "sk-canary" not in str(logs)

@@ -19,6 +19,7 @@ from mcp_agentspawn.adapters.kubernetes.inventory import KubernetesInventory
 from mcp_agentspawn.adapters.kubernetes.keyring import KubernetesKeyring
 from mcp_agentspawn.adapters.kubernetes.lease import KubernetesLeadership, this_process
 from mcp_agentspawn.adapters.kubernetes.ledgers import KubernetesLedgers
+from mcp_agentspawn.adapters.kubernetes.observer import KubernetesObserver
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Gate
 from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals
 from mcp_agentspawn.adapters.kubernetes.resources import ACCOUNTS
@@ -58,6 +59,7 @@ class KubernetesWorld:
         self.announcements = KubernetesAnnouncements(client, self.clock, process)
         self.cordon = KubernetesCordon(client)
         self.leadership = KubernetesLeadership(client, self.clock, process)
+        self.observer = KubernetesObserver(client, self.roots)
         self.tokens = KubernetesTokens(client, legacy_accounts)
         self.canary = Canary(client, self.roots)
         self._client = client

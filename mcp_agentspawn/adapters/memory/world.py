@@ -7,6 +7,7 @@ from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema
 from mcp_agentspawn.adapters.memory.agents import MemoryAgents
 from mcp_agentspawn.adapters.memory.delegation import MemoryTaskAnswers, MemoryTasks
+from mcp_agentspawn.adapters.memory.observer import MemoryObserver
 from mcp_agentspawn.adapters.memory.people import MemoryApprovals, MemoryKeyring, MemorySwitchboard
 from mcp_agentspawn.adapters.memory.stores import MemoryLedgers, MemoryProposals
 from mcp_agentspawn.adapters.memory.watching import MemoryAnnouncements, MemoryCordon, MemoryLeadership
@@ -108,6 +109,7 @@ class MemoryWorld:
         self.cordon = MemoryCordon()
         self.leadership = MemoryLeadership()
         self.tokens = MemoryTokens()
+        self.observer = MemoryObserver(self.roots, self.agents, self.proposals, self.ledgers, self.tasks)
 
     def furnish(self, templates: Mapping[str, Template]) -> None:
         """Put everything there that the templates name, and let every root use all of them."""
