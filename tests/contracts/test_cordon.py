@@ -9,13 +9,14 @@ import pytest
 import pytest_asyncio
 
 from mcp_agentspawn.adapters.kubernetes.network_policies import MOST_EXCLUDED
-from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.errors import Refused, Unavailable
 from mcp_agentspawn.core.model import Subagent
 from tests.contracts.stages import KubernetesStage, Stage, fresh, manifest
 from tests.faults.cluster import HOME
 from tests.localplane.waiting import until
 
 POLICIES = f"/apis/networking.k8s.io/v1/namespaces/{HOME}/networkpolicies"
+PODS = f"/api/v1/namespaces/{HOME}/pods"
 SERVER_PUTS = ("resourceVersion", "generation", "managedFields")
 Policy = Mapping[str, Any]
 
@@ -100,6 +101,13 @@ class Fence:
             assert response.status == 201, await response.text()
         self.names.append(name)
         return name
+
+    async def run(self, agent: str) -> None:
+        """Have a pod of an agent there, as kagent's controller would; no node runs it."""
+        metadata = {"name": agent, "labels": pod_of(agent)}
+        body = {"metadata": metadata, "spec": {"containers": [{"name": "kagent", "image": "x"}]}}
+        async with self.stage.cluster.admin.post(PODS, json=body) as response:
+            assert response.status == 201, await response.text()
 
     async def tidy(self) -> None:
         for name in self.names:
@@ -195,6 +203,25 @@ async def test_what_cuts_it_off_goes_with_its_agent_and_lifting_clears_the_rest(
     assert not await fence.cordon.standing(HOME)
     await fence.cordon.lift(HOME, agent.id)
     assert as_written(await fence.policies()) == before
+
+
+async def test_as_long_as_its_pod_is_there_it_stays_cut_off(fence: Fence) -> None:
+    """A pod that is asked to end may run on for half a minute, and its Agent is gone before it."""
+    agent, other = await make(fence.stage), await make(fence.stage)
+    await fence.cordon.cut_off(agent)
+    await fence.cordon.cut_off(other)
+    await fence.run(agent.id)
+    await fence.stage.world.agents.delete(fence.stage.root, agent.id, agent.uid)
+
+    with pytest.raises(Unavailable):
+        await fence.cordon.lift(HOME, agent.id)
+    await fence.cordon.lift(HOME, other.id)
+
+    assert lets_through(await fence.policies(), pod_of(agent.id)) == []
+    assert lets_through(await fence.policies(), pod_of(other.id)) != []
+    await fence.stage.cluster.remove(f"{PODS}/{agent.id}")
+    await fence.cordon.lift(HOME, agent.id)
+    assert lets_through(await fence.policies(), pod_of(agent.id)) != []
 
 
 async def test_one_of_that_name_that_is_another_agent_does_not_count(fence: Fence) -> None:

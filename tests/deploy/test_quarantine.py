@@ -113,7 +113,8 @@ async def test_what_cuts_an_agent_off_goes_with_that_agent_alone(everyone: Every
 
 async def test_two_owners_are_one_too_many(everyone: Everybody) -> None:
     policy = record(fresh_id())
-    policy["metadata"]["ownerReferences"].append({"apiVersion": "v1", "kind": "Secret", "name": "x", "uid": "x"})
+    (owner,) = policy["metadata"]["ownerReferences"]
+    policy["metadata"]["ownerReferences"].append(owner | {"uid": "another"})
 
     assert (await everyone.server.create(policy, dryRun="All")).policy == QUARANTINE
 

@@ -2,17 +2,27 @@
 
 First the agent is left out of every policy of ours that allows something: `default-deny` then leaves its pod nothing.
 The policy `<agent>-quarantine` comes last, as the record that all of it was done: a crash before leaves fewer ways than
-there were, and an agent that does not count as cut off, so that it is done again. `lift` takes the record away last.
+there were, and an agent that does not count as cut off, so that it is done again. `lift` takes the record away last,
+and waits for the agent's pods to be gone: one that is asked to end runs on for a while, half a minute as a rule.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
-from mcp_agentspawn.adapters.kubernetes.network_policies import Write, cutting, holes, lifting, owner_of, standing
+from mcp_agentspawn.adapters.kubernetes.network_policies import (
+    POD_LABEL,
+    Write,
+    cutting,
+    holes,
+    lifting,
+    over,
+    owner_of,
+    standing,
+)
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
-from mcp_agentspawn.adapters.kubernetes.resources import NETWORK_POLICIES
+from mcp_agentspawn.adapters.kubernetes.resources import NETWORK_POLICIES, PODS
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable
 from mcp_agentspawn.core.model import Subagent
 
@@ -43,14 +53,25 @@ class KubernetesCordon:
             raise refusals[0]
 
     async def lift(self, home: str, agent: str) -> None:
-        """See `core.watching.Cordon.lift`."""
-        _, refusals = await self._settle(home, lambda listed: lifting(listed, agent))
+        """See `core.watching.Cordon.lift`. Raises `Unavailable` as long as a pod of it is there, gone Agent or not."""
+        policies = await self._list(home)
+        if not read(lambda listed: lifting(listed, agent), policies):
+            return
+        running = await self._running(home, read(lambda listed: over(listed, agent), policies))
+        if agent in running:
+            raise Unavailable(f"A pod of {agent} is still there.")
+        _, refusals = await self._settle(home, lambda listed: lifting(listed, agent, running))
         if refusals:
             raise refusals[0]
 
     async def standing(self, home: str) -> Mapping[str, str]:
         """See `core.watching.Cordon.standing`. Those of whom something is left to do are not in it."""
         return read(standing, await self._list(home))
+
+    async def _running(self, home: str, agents: Sequence[str]) -> Collection[str]:
+        """Those of them of which there are pods."""
+        pods = await self._client.list(PODS.collection(home), selector=f"{POD_LABEL} in ({','.join(agents)})")
+        return read(lambda listed: {pod["metadata"]["labels"][POD_LABEL] for pod in listed}, pods)
 
     async def _settle(
         self, home: str, due: Callable[[Policies], Sequence[Write]]

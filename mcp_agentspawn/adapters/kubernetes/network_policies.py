@@ -4,7 +4,7 @@ They only ever add: what one allows, no other takes away. So each policy of ours
 agents that its expression `kagent NotIn [nobody, …]` names.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, NETWORK_POLICIES
@@ -46,16 +46,27 @@ def cutting(policies: Iterable[Policy], agent: str, owner: Mapping[str, Any]) ->
     return writes if _uid_of(record) == owner["uid"] else [*writes, _removal(record)]
 
 
-def lifting(policies: Iterable[Policy], agent: str) -> Sequence[Write]:
-    """What is left to write until nothing cuts this agent off, nor names one that nothing else says is cut off."""
+def lifting(policies: Iterable[Policy], agent: str, running: Collection[str] = ()) -> Sequence[Write]:
+    """What is left to write until nothing cuts this agent off.
+
+    Others that are left out, without a record and not among the `running`, are forgotten with it.
+    """
     listed = list(policies)
-    kept = {_agent_of(policy) for policy in listed} - {agent}
+    kept = ({_agent_of(policy) for policy in listed} | {*running}) - {agent}
     writes = []
     for policy in filter(_is_adjustable, listed):
         named = _named_by(policy)
         left = [name for name in named if not name.startswith(PREFIX) or name in kept]
         writes += [_naming(policy, left or [NOBODY])] if left != named else []
     return [*writes, *(_removal(policy) for policy in listed if _agent_of(policy) == agent)]
+
+
+def over(policies: Iterable[Policy], agent: str) -> Sequence[str]:
+    """This agent, and all others that are left out although no record says that they are cut off."""
+    listed = list(policies)
+    named = {name for policy in listed if _is_adjustable(policy) for name in _named_by(policy)}
+    recorded = {_agent_of(policy) for policy in listed}
+    return sorted({agent, *(name for name in named - recorded if name.startswith(PREFIX))})
 
 
 def standing(policies: Iterable[Policy]) -> Mapping[str, str]:

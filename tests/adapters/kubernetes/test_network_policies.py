@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.adapters.kubernetes.network_policies import QUARANTINE, Write, cutting, holes, lifting, standing
+from mcp_agentspawn.adapters.kubernetes.network_policies import (
+    QUARANTINE,
+    Write,
+    cutting,
+    holes,
+    lifting,
+    over,
+    standing,
+)
 
 OWNER = {"kind": "Agent", "uid": "u"}
 OURS = {"app.kubernetes.io/part-of": "agentspawn"}
@@ -64,6 +72,14 @@ def test_lifting_forgets_those_whom_nothing_else_says_to_be_cut_off() -> None:
     (write,) = lifting([policy("a", "nobody", "an-operators", "sub-gone", "sub-x"), record("sub-x")], "sub-z")
 
     assert left_out(write) == ["nobody", "an-operators", "sub-x"]
+
+
+def test_who_still_runs_is_not_forgotten() -> None:
+    policies = [policy("a", "nobody", "sub-ending", "sub-gone", "sub-x"), record("sub-x")]
+
+    assert list(over(policies, "sub-z")) == ["sub-ending", "sub-gone", "sub-z"]
+    (write,) = lifting(policies, "sub-z", {"sub-ending"})
+    assert left_out(write) == ["nobody", "sub-ending", "sub-x"]
 
 
 @pytest.mark.parametrize(
