@@ -156,6 +156,7 @@ async def _show(cluster: Cluster, id_: str, rules: Rules, folders: tuple[str, st
         templates=folders[0],
         policies=folders[1],
         denials=denials,
+        outcomes=(await cluster.ledgers.look(proposal.root)).outcomes,
     )
     for line in lines(shown):
         click.echo(line)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mcp_agentspawn.cli.differing import differences, minutes
@@ -15,9 +15,11 @@ from mcp_agentspawn.cli.wording import fact, handle, paragraph, sentence
 from mcp_agentspawn.core.decisions import counted, is_denied
 from mcp_agentspawn.core.lineage import excesses
 from mcp_agentspawn.core.model import Approval, Grant, Proposal, Risk
+from mcp_agentspawn.core.outcomes import Outcomes, outcomes_for
 from mcp_agentspawn.core.risk import PEOPLE, highest, raised_by, risk_of
 from mcp_agentspawn.core.template import MOST_LIFETIME, Template
 from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.guards.approval import ApprovalGuard
 
 MOST_UNUSUAL = 20
 NO_COUNT = "DOES NOT COUNT (no person, other bytes, or too late): "
@@ -42,7 +44,7 @@ class Shown:
     `template` is the very version that was rendered, `policy` the one that it was judged by; `None` where they are not
     at hand. `other_template` and `other_policy`: something by that name, or for that root, is. `templates` and
     `policies`: the folders that were looked into, as people wrote them.
-    `denials`: what people denied before of the like of it.
+    `denials`: what people denied before of the like of it. `outcomes`: how subagents of its root have done.
     """
 
     proposal: Proposal
@@ -56,6 +58,7 @@ class Shown:
     templates: str = "./templates"
     policies: str = "./policies"
     denials: Sequence[Denial] = ()
+    outcomes: Mapping[str, Outcomes] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -133,7 +136,7 @@ def _least(shown: Shown) -> Risk:
         return "medium" if request.entry else "low"
     if shown.policy is None:
         return risk_of(template, request, at_least="low", long_life=MOST_LIFETIME)
-    return shown.policy.approval.risk(template, request)
+    return shown.policy.approval.risk(template, request, outcomes=shown.outcomes)
 
 
 def _asking(proposal: Proposal) -> Iterator[str]:
@@ -157,6 +160,8 @@ def _risk(shown: Shown) -> Iterator[str]:
         above = ", ".join(f"{ancestor.id} {ancestor.risk}" for ancestor in shown.ancestors)
         gone = "" if shown.complete else "; not all above it are there any more"
         yield from fact("whole chain", f"{chain}; above it: {above or 'nobody'}{gone}")
+    for key, record in outcomes_for(proposal.request, shown.outcomes).items():
+        yield from fact("record", f"{record.in_words}, of {key}")
     yield from sentence("why", _why(shown))
 
 
@@ -167,7 +172,7 @@ def _why(shown: Shown) -> str:
         return OTHER_POLICY if shown.other_policy else NO_POLICY
     rule = shown.policy.approval
     reasons = [f"the template says {shown.template.risk}", f"the policy says at least {rule.at_least}"]
-    reasons += _why_foreign(shown)
+    reasons += [*_why_foreign(shown), *_why_recorded(shown, rule)]
     return "\n".join([*reasons, *raised_by(shown.template, shown.proposal.request, long_life=rule.long_life)])
 
 
@@ -176,6 +181,11 @@ def _why_foreign(shown: Shown) -> Iterator[str]:
         yield "an image from a registry makes it high"
     elif shown.proposal.request.entry:
         yield "a registry entry makes it at least medium"
+
+
+def _why_recorded(shown: Shown, rule: ApprovalGuard) -> Iterator[str]:
+    if rule.doubts(shown.proposal.request, shown.outcomes):
+        yield "a record as poor as the one above makes it at least medium"
 
 
 def _no_template(shown: Shown) -> str:

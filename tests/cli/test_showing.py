@@ -1,5 +1,6 @@
 """`agentspawn show` says everything, and nothing that it shows can pass for what it says."""
 
+import asyncio
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from mcp_agentspawn.cli.showing import AGREED, UNCHECKED, Shown, lines
 from mcp_agentspawn.core.digest import canonical, hash_of
 from mcp_agentspawn.core.model import Approval, Grant, Proposal, Request
-from tests.builders import NOON, RESEARCHER, template
-from tests.cli.office import MEDIUM, office, rules_in
+from mcp_agentspawn.core.outcomes import Outcomes
+from tests.builders import NOON, RESEARCHER, ROOT, template
+from tests.cli.office import MEDIUM, Office, office, rules_in
 
 TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("\u202e\u200b\x1b\r\u2028\\| \n")))
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -243,6 +245,39 @@ def test_why_is_said_by_the_policy_that_it_was_judged_by_and_by_no_other(tmp_pat
     assert "the policy says" not in another
     assert "the policy at hand is not the one that it was judged by" in another
     assert "NOT CHECKED, for want of the policy" in another
+
+
+def test_a_record_is_shown_to_whoever_decides_and_a_poor_one_says_what_it_makes_of_the_risk(tmp_path: Path) -> None:
+    at_work = office(**MEDIUM)
+    options = rules_in(tmp_path, **MEDIUM)
+    stored = at_work.propose()
+    remembered(at_work, Outcomes(4, 2))
+    known = at_work.run("show", stored.id, *options).output
+    remembered(at_work, Outcomes(6, 2, quarantines=1))
+    poor = at_work.run("show", stored.id, *options).output
+
+    assert "  record       | 2 of 4 tasks succeeded, of template:researcher" in known
+    assert "a record as poor" not in known
+    assert "  record       | 2 of 6 tasks succeeded and 1 agent was quarantined, of template:researcher" in poor
+    assert "a record as poor as the one above makes it at least medium" in poor
+
+
+def test_a_risk_that_the_record_has_raised_since_is_said_to_be_stated_too_low(tmp_path: Path) -> None:
+    at_work = office()
+    options = rules_in(tmp_path)
+    stored = at_work.propose()
+
+    assert "STATED TOO LOW" not in at_work.run("show", stored.id, *options).output
+    remembered(at_work, Outcomes(5, 0))
+    assert "ITS RISK IS STATED TOO LOW: it is medium, and not low" in at_work.run("show", stored.id, *options).output
+
+
+def remembered(at_work: Office, outcomes: Outcomes) -> None:
+    """Put it on record for the template."""
+    changed = at_work.world.ledgers.change(
+        ROOT.name, lambda ledger: (ledger.recorded("template:researcher", outcomes), None)
+    )
+    asyncio.run(changed)
 
 
 def test_without_folders_it_shows_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
