@@ -1,10 +1,12 @@
 """Retire a subagent with its tree, or withdraw an open proposal. A slot is free only when its Agent is gone.
 
-The topmost goes first, so that it can not go on spawning; then what is below it, one generation after the other.
+Who could go on spawning is kept from it first; then the deepest go first, and the topmost last. What is cut off stays
+as evidence: a person, or time, removes it.
 """
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mcp_agentspawn.core.decisions import counted, is_denied
@@ -15,19 +17,25 @@ from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.text import hidden_characters
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations import places
+from mcp_agentspawn.operations.announcing import announce
 from mcp_agentspawn.operations.answers import Refusal, Retired
 from mcp_agentspawn.operations.descent import Member, children, depth_of, member, own, seen_since
 from mcp_agentspawn.operations.refusing import refuse
+from mcp_agentspawn.operations.removing import end
 from mcp_agentspawn.operations.services import Services
 
 GONE_WITHIN_SECONDS = 5.0
 ENDS_WITHIN_SECONDS = 8.0
+LEFT_FOR_THE_TOP_SECONDS = 2.0
 LOOK_EVERY_SECONDS = 0.05
 MOST_REASON_CHARACTERS = 200
 AGAIN = "It is on its way out and still counts. Call retire_subagent again in a few seconds."
 
 UNKNOWN = Reason("agent.unknown", "You have no such subagent.", "agent")
 DENIED = Reason("approval.denied", "A person decided against it: it stays in sight until it expires.", "agent")
+QUARANTINED = Reason(
+    "agent.quarantined", "It is in quarantine and stays as evidence until a person or time removes it.", "agent"
+)
 UNANSWERED = Reason("agent.unanswered", "What became of something below it is not known.", "agent")
 
 
@@ -50,31 +58,63 @@ async def retire(services: Services, caller: Caller, agent: str, reason: str = "
     if found is None:
         return await refuse(services, caller, "retire_subagent", (UNKNOWN,))
     errand = Errand(services, caller, reason, asyncio.get_running_loop().time() + ENDS_WITHIN_SECONDS)
+    return await (_one if depth_of(found) == 0 else _with_tree)(errand, found)
+
+
+async def _with_tree(errand: Errand, found: Member) -> Retired | Refusal:
+    """Whatever can not be removed keeps none of the others: what is left has no parent any more, and goes later."""
+    stored = await errand.services.proposals.get(found.id)
+    if stored is not None and stored.phase == "quarantined":
+        return await refuse(errand.services, errand.caller, "retire_subagent", (QUARANTINED,), subject=found.id)
+    fenced = await _fence(errand, found, stored) if stored is not None else None
+    seen = {found.id}
+    answers = await _all_below(replace(errand, until=errand.until - LEFT_FOR_THE_TOP_SECONDS), seen)
     top = await _one(errand, found)
-    if isinstance(top, Refusal) or depth_of(found) == 0:
+    if isinstance(top, Refusal):
+        if fenced is not None and stored is not None:
+            with suppress(Upstream):
+                await errand.services.proposals.mark(fenced, stored.phase, agent_uid=stored.agent_uid)
         return top
-    return await _with_tree(errand, top)
-
-
-async def _with_tree(errand: Errand, top: Retired) -> Retired:
-    """Every generation is looked for only when the one above it can make no more."""
-    seen, generation, answers = {top.agent}, [top.agent], [top]
-    try:
-        while generation := await _children(errand, generation, seen):
-            seen.update(generation)
-            answers += await asyncio.gather(*(_below(errand, id_) for id_ in generation))
-    except (Upstream, TimeoutError):
-        answers.append(Retired(agent=top.agent, phase="retiring", reasons=(UNANSWERED,)))
-    if len(answers) > 1:
+    late = await _all_below(errand, seen)  # what was on its way when its parent was kept from more
+    if answers or late:
         errand.services.later.wanted.set()
-    return _together(top, answers)
+    return _together(top, [*answers, top, *late])
 
 
-async def _children(errand: Errand, parents: Collection[str], seen: Collection[str]) -> list[str]:
+async def _fence(errand: Errand, found: Member, stored: Proposal) -> Proposal | None:
+    """Say of one that stands that it is retiring: it spawns nothing more. `None` for one that says so already."""
+    services = errand.services
+    if not isinstance(found, Subagent) or stored.phase in {*FINAL_PHASES, "retiring"}:
+        return None
+    await services.audit.write(_record("retire.fence", errand, found.id, uid=found.uid))
+    try:
+        return await services.proposals.mark(stored, "retiring", agent_uid=found.uid, reason="retired")
+    except (Conflict, Missing):  # it has just been marked as something else: once more
+        current = await services.proposals.get(found.id)
+        if current is None or current.phase in FINAL_PHASES:
+            return None
+        return await services.proposals.mark(current, "retiring", agent_uid=found.uid, reason="retired")
+
+
+async def _all_below(errand: Errand, seen: set[str]) -> Sequence[Retired]:
+    """Remove all that are below those that were seen, the deepest first; they count as seen then."""
+    generations, answers = list[Sequence[str]](), list[Retired]()
+    try:
+        while generation := await _children(errand, seen):
+            seen.update(generation)
+            generations.append(generation)
+    except (Upstream, TimeoutError):
+        answers.append(Retired(agent="", phase="retiring", reasons=(UNANSWERED,)))
+    for generation in reversed(generations):
+        answers += await asyncio.gather(*(_below(errand, id_) for id_ in generation))
+    return answers
+
+
+async def _children(errand: Errand, seen: Collection[str]) -> list[str]:
     if asyncio.get_running_loop().time() >= errand.until:
         raise TimeoutError
     async with asyncio.timeout_at(errand.until):
-        found = await children(errand.services, errand.caller.root, parents)
+        found = await children(errand.services, errand.caller.root, seen)
     return [id_ for id_ in found if id_ not in seen]
 
 
@@ -134,12 +174,16 @@ async def _withdraw(errand: Errand, stored: Proposal) -> Retired | Refusal:
 
 async def _delete(errand: Errand, agent: Subagent) -> Retired | Refusal:
     services, caller = errand.services, errand.caller
+    stored = await services.proposals.get(agent.id)
+    if stored is not None and stored.phase == "quarantined":
+        return await refuse(services, caller, "retire_subagent", (QUARANTINED,), subject=agent.id)
     head = await services.audit.write(_record("retire.intent", errand, agent.id, uid=agent.uid))
     try:
         gone = await services.agents.delete(replace(caller.root, home=agent.home), agent.id, agent.uid)
     except Refused as refusal:
         said = Reason(f"access.{refusal.code}", refusal.message)
         return await refuse(services, caller, "retire_subagent", (said,), subject=agent.id)
+    announce(services, agent, "Retired", "Its caller retired it.")
     if gone or await _is_gone(errand, agent):
         return await _freed(errand, agent, head)
     await services.audit.write(_record("retire.outcome", errand, agent.id, outcome="retiring"))
@@ -168,7 +212,7 @@ async def _freed(errand: Errand, gone: Member, head: Head) -> Retired:
 async def _mark(services: Services, id_: str, reason: str) -> None:
     stored = await services.proposals.get(id_)
     if stored is not None and stored.phase not in FINAL_PHASES:
-        await services.proposals.mark(stored, "retired", agent_uid=stored.agent_uid, reason=_shown(reason))
+        await end(services, stored, _shown(reason))
 
 
 def _shown(reason: str) -> str:

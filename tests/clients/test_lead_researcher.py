@@ -92,7 +92,7 @@ async def test_a_lead_researcher_has_researchers_of_its_own(dev_server: DevServe
     assert [entry["agent"] for entry in listed] == [spawned["agent"]]
 
     answer = await root.retire(top.agent)
-    assert answer["retired"] == [top.agent, spawned["agent"]]
+    assert answer["retired"] == [spawned["agent"], top.agent]
     assert credential(dev_server, top.agent) == ""
     assert (await top.post(message("tools/list"))).status_code == 401
     await dev_server.gone(spawned["agent"])

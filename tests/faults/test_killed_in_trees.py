@@ -129,19 +129,20 @@ async def test_killed_around_the_credentials_end(
 
 
 @both_ways
-async def test_killed_between_the_top_of_a_tree_and_what_is_below_it(
+async def test_killed_between_what_is_below_in_a_tree_and_its_top(
     cluster: Cluster, root: Root, proxy: FaultProxy, servers: Servers, other: Replica, finished_by: str
 ) -> None:
     top = await lead(cluster, servers.healthy)
     await _is_marked(cluster, top)
-    below = (await spawned_by(servers.healthy.of(await credential(cluster, top))))["agent"]
+    await spawned_by(servers.healthy.of(await credential(cluster, top)))
     removal = proxy.on(*DELETE_AGENT, faults.hold, nth=2)
     await killed(servers.doomed, removal, removal.arrived(), servers.doomed.retire(top))
-    assert [agent["metadata"]["name"] for agent in await cluster.agents_of(root)] == [below]
+    assert [agent["metadata"]["name"] for agent in await cluster.agents_of(root)] == [top]
+    assert await cluster.phase_of(top) == "retiring"
     if finished_by == "retry":
-        assert (await servers.healthy.retire(top))["retired"] == [top, below]
+        assert (await servers.healthy.retire(top))["retired"] == [top]
     else:
-        assert ("orphan", below) in await other.repair()
+        assert ("finish", top) in await other.repair()
     assert await cluster.agents_of(root) == []
     assert await ledger_holds(cluster, root) == set()
     assert await credential(cluster, top) == ""

@@ -10,7 +10,7 @@ from mcp_agentspawn.core.ports import Ledgers
 T = TypeVar("T")
 
 
-def failing(error: Exception) -> Any:
+def failing(error: BaseException) -> Any:
     """A method that always raises."""
 
     async def fail(*_: object, **__: object) -> None:

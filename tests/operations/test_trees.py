@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.errors import Refused, Unavailable
+from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.operations import retire as module
 from mcp_agentspawn.operations.answers import Found, Listing, Refusal, Retired
@@ -16,6 +16,7 @@ from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, OTHER, ROOT, Bench, ask
 from tests.operations.doubles import failing
+from tests.operations.faulty_ports import Killed
 from tests.operations.trees import (
     HOME,
     agent_of,
@@ -24,6 +25,7 @@ from tests.operations.trees import (
     held,
     line,
     proposed,
+    repaired,
     retired,
     spawned,
     standing,
@@ -105,19 +107,19 @@ async def test_what_a_subagent_would_spawn_beyond_its_grant_is_refused_with_ever
     assert codes == {"lineage.tool", "lineage.model", "lineage.lifetime", "lineage.depth"}
 
 
-async def test_a_tree_is_retired_from_its_top_down() -> None:
+async def test_a_tree_is_retired_leaf_first() -> None:
     setup = grove()
     director, lead, researcher = await line(setup)
     beside = await spawned(setup, purpose="Beside")
     answer = await retired(setup, director)
 
-    assert (answer.phase, answer.retired, answer.not_yet) == ("retired", (director, lead, researcher), ())
+    assert (answer.phase, answer.retired, answer.not_yet) == ("retired", (researcher, lead, director), ())
     assert (await standing(setup), await held(setup)) == ({beside}, {beside})
     assert setup.world.keyring.tokens == {}
     assert [(await stored_as(setup, id_)).phase for id_ in (director, lead, researcher)] == ["retired"] * 3
     intents = [record.subject for record in setup.audit.records if record.event == "retire.intent"]
     outcomes = [record.subject for record in setup.audit.records if record.event == "retire.outcome"]
-    assert intents == [director, lead, researcher]
+    assert intents == [researcher, lead, director]
     assert sorted(outcomes) == sorted(intents)
 
 
@@ -125,7 +127,7 @@ async def test_a_subagent_retires_what_is_below_it_and_stays() -> None:
     setup = grove()
     director, lead, researcher = await line(setup)
 
-    assert (await retired(setup, lead, parent=director)).retired == (lead, researcher)
+    assert (await retired(setup, lead, parent=director)).retired == (researcher, lead)
     assert await standing(setup) == {director}
 
 
@@ -162,7 +164,7 @@ async def test_one_that_was_reserved_by_a_retired_subagent_takes_its_own_agent_b
     await setup.services.later.settle()
 
     assert isinstance(answer, Retired)
-    assert answer.retired == (lead, made.proposal)
+    assert answer.retired == (made.proposal, lead)
     assert (await standing(setup), await held(setup)) == (set(), set())
 
 
@@ -172,13 +174,16 @@ async def test_one_that_was_made_while_its_parent_was_retired_goes_with_it(monke
     delete = setup.world.agents.delete
 
     async def busy(*arguments: Any) -> bool:
+        """It was judged before its parent was kept from spawning, and is made only now."""
+        fenced = await setup.world.proposals.mark(await stored_as(setup, lead), "starting")
         await spawned(setup, parent=lead, purpose="At the last moment")
+        await setup.world.proposals.mark(fenced, "retiring")
         return await delete(*arguments)
 
     monkeypatch.setattr(setup.world.agents, "delete", only_for(lead, delete, busy))
     answer = await retired(setup, lead)
 
-    assert (len(answer.retired), answer.retired[0], researcher in answer.retired) == (3, lead, True)
+    assert (len(answer.retired), answer.retired[:2]) == (3, (researcher, lead))
     assert (await standing(setup), await held(setup)) == ({director}, {director})
 
 
@@ -191,10 +196,10 @@ async def test_retiring_goes_on_where_it_ended_although_the_top_is_long_gone(mon
         first = await retired(setup, director)
     second = await retired(setup, director)
 
-    assert (first.phase, first.retired, first.not_yet) == ("retiring", (director, researcher), (lead,))
+    assert (first.phase, first.retired, first.not_yet) == ("retiring", (researcher, director), (lead,))
     assert [reason.code for reason in first.reasons] == ["agent.unanswered"]
     assert ("retire.outcome", "unknown") in setup.audit.events()
-    assert (second.phase, second.retired, second.not_yet) == ("retired", (director, lead), ())
+    assert (second.phase, second.retired, second.not_yet) == ("retired", (lead, director), ())
     assert await standing(setup) == set()
 
 
@@ -212,15 +217,105 @@ async def test_a_refusal_about_one_is_said_and_keeps_none_of_the_others(monkeypa
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.policy"]
 
 
-async def test_while_the_topmost_can_not_be_removed_nothing_below_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_may_not_remove_the_topmost_finds_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = grove()
     director, _, _ = await line(setup)
-    before = await standing(setup)
     delete = setup.world.agents.delete
     monkeypatch.setattr(setup.world.agents, "delete", only_for(director, delete, failing(Refused("forbidden", "no"))))
 
     assert await refused(setup, CALLER, director) == ["access.forbidden"]
+    assert await standing(setup) == {director}
+    assert (await stored_as(setup, director)).phase == "starting"
+    assert (await tried(setup, await proposed(setup, parent=director), director)).outcome == "allowed"
+
+
+async def test_a_caller_without_rights_removes_nothing_of_its_tree() -> None:
+    setup = grove()
+    director, _, _ = await line(setup)
+    before = await standing(setup)
+    setup.world.agents.may_write.clear()
+
+    assert await refused(setup, CALLER, director) == ["access.forbidden.rbac"]
     assert await standing(setup) == before
+
+
+async def test_while_a_tree_goes_its_topmost_spawns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = grove()
+    director, lead, _ = await line(setup)
+    delete = setup.world.agents.delete
+    answers: list[Any] = []
+
+    async def busy(*arguments: Any) -> bool:
+        answers.append(await propose(setup.services, under(director), ask(template="lead", purpose="One more")))
+        return await delete(*arguments)
+
+    monkeypatch.setattr(setup.world.agents, "delete", only_for(lead, delete, busy))
+    await retired(setup, director)
+    assert [reason.code for reason in answers[0].reasons] == ["lineage.parent_retiring"]
+
+
+async def test_a_retirement_that_was_interrupted_is_gone_on_with_by_the_reconciler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = grove()
+    director, lead, researcher = await line(setup)
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.agents, "delete", failing(Killed()))
+        with pytest.raises(Killed):
+            await retire(setup.services, CALLER, director)
+
+    assert (await stored_as(setup, director)).phase == "retiring"
+    assert await repaired(setup) == [("orphan", researcher), ("orphan", lead), ("finish", director)]
+    assert (await standing(setup), await held(setup)) == (set(), set())
+
+
+async def test_the_fence_holds_although_its_mark_came_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = grove()
+    director, _, _ = await line(setup)
+    get, reads = setup.world.proposals.get, iter([True])
+
+    async def too_early(id_: str) -> Any:
+        found = await get(id_)
+        return replace(found, version="0") if id_ == director and next(reads, False) else found
+
+    monkeypatch.setattr(setup.world.proposals, "get", too_early)
+    assert (await retired(setup, director)).phase == "retired"
+
+
+@pytest.mark.parametrize("became", [None, "retired"])
+async def test_a_proposal_that_has_ended_meanwhile_needs_no_fence(
+    monkeypatch: pytest.MonkeyPatch, became: str | None
+) -> None:
+    setup = grove()
+    director, _, _ = await line(setup)
+    stored = await stored_as(setup, director)
+    reads = iter([stored, replace(stored, phase=became) if became else None])
+    get = setup.world.proposals.get
+
+    async def as_scripted(id_: str) -> Any:
+        return next(reads, None) if id_ == director else await get(id_)
+
+    monkeypatch.setattr(setup.world.proposals, "get", as_scripted)
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.proposals, "mark", failing(Conflict("changed")))
+        answer = await retire(setup.services, CALLER, director)
+    assert isinstance(answer, Retired)
+    assert director in answer.retired
+
+
+async def test_evidence_is_not_its_callers_to_remove() -> None:
+    setup = grove()
+    director, lead, researcher = await line(setup)
+    for id_ in (researcher, lead):
+        await setup.world.proposals.mark(await stored_as(setup, id_), "quarantined", reason="drift")
+
+    assert await refused(setup, CALLER, researcher) == ["agent.quarantined"]
+    assert await refused(setup, under(director), lead) == ["agent.quarantined"]
+    answer = await retired(setup, director)
+    assert (answer.retired, set(answer.not_yet)) == ((director,), {researcher, lead})
+    assert [reason.code for reason in answer.reasons] == ["agent.quarantined"]
+    await repaired(setup)
+    assert await standing(setup) == {researcher, lead}
 
 
 async def test_what_is_below_and_can_not_be_listed_is_not_called_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +332,8 @@ async def test_what_is_below_and_can_not_be_listed_is_not_called_gone(monkeypatc
 async def test_what_does_not_go_in_time_is_not_yet_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = grove()
     director, lead, researcher = await line(setup)
-    monkeypatch.setattr(module, "ENDS_WITHIN_SECONDS", 0.2)
+    monkeypatch.setattr(module, "ENDS_WITHIN_SECONDS", 0.4)
+    monkeypatch.setattr(module, "LEFT_FOR_THE_TOP_SECONDS", 0.2)
 
     async def never(*_: object) -> bool:
         await asyncio.Event().wait()
@@ -247,9 +343,8 @@ async def test_what_does_not_go_in_time_is_not_yet_gone(monkeypatch: pytest.Monk
     monkeypatch.setattr(setup.world.agents, "delete", only_for(lead, delete, never))
     answer = await retired(setup, director)
 
-    assert (answer.phase, answer.retired) == ("retiring", (director,))
-    assert lead in answer.not_yet
-    assert {lead, researcher} <= await held(setup)
+    assert (answer.phase, answer.retired, answer.not_yet) == ("retiring", (researcher, director), (lead,))
+    assert await held(setup) == {lead}
 
 
 async def test_one_that_is_on_its_way_out_is_not_yet_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +359,7 @@ async def test_one_that_is_on_its_way_out_is_not_yet_gone(monkeypatch: pytest.Mo
     monkeypatch.setattr(setup.world.agents, "delete", only_for(lead, delete, on_its_way))
     answer = await retired(setup, director)
 
-    assert (answer.phase, answer.retired, answer.not_yet) == ("retiring", (director, researcher), (lead,))
+    assert (answer.phase, answer.retired, answer.not_yet) == ("retiring", (researcher, director), (lead,))
     assert setup.services.later.wanted.is_set()
 
 
