@@ -909,6 +909,12 @@ API_SERVER = [
         every("deploy/test_reserved.py", "deploy/test_reserved_pods.py"),
     ),
     Guarantee(
+        "A.quarantine",
+        "The server cuts subagents off and gives their ways back, and changes nothing else that limits them.",
+        "agentspawn-quarantine",
+        every("deploy/test_quarantine.py"),
+    ),
+    Guarantee(
         "A.approvals",
         "A decision is a person's own, whom RBAC lets approve this proposal, and never changes.",
         "agentspawn-approvals",

@@ -198,8 +198,9 @@ async def test_a_namespace_without_the_lock_is_not_ready(cluster: Cluster) -> No
     async with connect([elsewhere], kubeconfig=kubeconfig(cluster)) as world:
         said = await world.problems()
 
-    assert ["refused by something else" in problem for problem in said] == [True] * 3 + [False] * 2
+    assert ["refused by something else" in problem for problem in said] == [True] * 3 + [False] * 3
     assert [problem.split(":")[0].rpartition(" ")[2] for problem in said[3:]] == [
         "agentspawn-reserved-agents",
+        "agentspawn-quarantine-agents",
         "agentspawn-freeze-everywhere-agents",
     ]
