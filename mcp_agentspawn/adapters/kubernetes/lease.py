@@ -50,6 +50,8 @@ class KubernetesLeadership:
         self, client: Client, clock: Clock, process: str, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         """`process` is the holder's name, of no other process; `monotonic` counts seconds."""
+        self.problem = ""
+        """Why it could last not be asked for or renewed, `""` when it could: without it nobody may ever lead."""
         self._client = client
         self._clock = clock
         self._process = process
@@ -64,9 +66,13 @@ class KubernetesLeadership:
         """See `core.watching.Leadership.held`."""
         async with self._lock:
             if self._own is None or self._age() >= RENEW_SECONDS:
-                # A failure ends nothing: what is held lasts until its time is over.
-                with suppress(Upstream):
+                try:
                     await self._renew()
+                    self.problem = ""
+                except (Conflict, Missing):
+                    self.problem = ""  # another one was faster
+                except Upstream as error:
+                    self.problem = str(error)  # it ends nothing: what is held lasts until its time is over
             return self._own is not None and self._age() < LEASE_SECONDS - MARGIN_SECONDS
 
     async def release(self) -> None:

@@ -10,6 +10,7 @@ class MemoryLeadership:
 
     def __init__(self) -> None:
         self.leads = True
+        self.problem = ""
         self.releases = 0
 
     async def held(self) -> bool:

@@ -16,7 +16,7 @@ from mcp_agentspawn.core.errors import Refused, Unavailable, UnknownOutcome
 from tests.adapters.kubernetes.fake_api import Scripted, Time
 from tests.builders import FixedClock
 
-CONFLICT = (409, {"kind": "Status", "reason": "Conflict", "message": "x"})
+CONFLICT = (409, {"kind": "Status", "reason": "AlreadyExists", "message": "x"})
 MISSING = (404, {"kind": "Status", "reason": "NotFound", "message": "x"})
 FAILURES = [
     Unavailable("x"),
@@ -64,6 +64,25 @@ async def test_who_can_not_renew_leads_until_its_time_is_over(failure: Any) -> N
     assert await replica.held_after(LEASE_SECONDS - MARGIN_SECONDS - 0.1)
     assert not await replica.held_after(0.1)
     assert not await replica.held_after(1000)
+
+
+async def test_why_it_can_not_be_had_is_known_until_it_can() -> None:
+    replica = Replica(Refused("forbidden", "no right"), MISSING, lease(), Unavailable("no answer"), lease(version="2"))
+
+    problems = []
+    for _ in range(4):
+        await replica.held_after(6)
+        problems.append(replica.leadership.problem)
+
+    assert problems == ["no right", "", "no answer", ""]
+
+
+@pytest.mark.parametrize("answers", [[lease("another")], [lease(""), CONFLICT], [MISSING, CONFLICT]], ids=str)
+async def test_that_another_one_has_it_is_no_problem(answers: list[Any]) -> None:
+    replica = Replica(*answers)
+
+    assert not await replica.leadership.held()
+    assert replica.leadership.problem == ""
 
 
 async def test_who_holds_it_asks_nobody_for_a_while() -> None:
