@@ -129,7 +129,7 @@ async def test_killed_around_the_credentials_end(
 
 
 @both_ways
-async def test_killed_between_what_is_below_in_a_tree_and_its_top(
+async def test_killed_between_the_top_of_a_tree_and_what_is_below_it(
     cluster: Cluster, root: Root, proxy: FaultProxy, servers: Servers, other: Replica, finished_by: str
 ) -> None:
     top = await lead(cluster, servers.healthy)
