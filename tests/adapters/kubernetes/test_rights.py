@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,18 +11,27 @@ from typing import Any, NamedTuple
 import pytest_asyncio
 import yaml
 
+from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Call, Gate
 from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream, Transport
-from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
+from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
+from mcp_agentspawn.adapters.memory.delegation import MemoryRemoteAgents
 from mcp_agentspawn.core.clearing import KEPT_FOR, UNCLAIMED_KEPT_FOR
+from mcp_agentspawn.core.delegation import PendingCall, Report, Task, TaskAnswer, asked_digest
+from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.localplane import ControlPlane
+from mcp_agentspawn.operations.answers import TaskAnswered
+from mcp_agentspawn.operations.delegate import delegate
+from mcp_agentspawn.operations.quarantine import quarantine
+from mcp_agentspawn.operations.tasks import get_task
 from tests.attacks.people import OPERATORS, Person
 from tests.builders import FixedRules, RecordingAudit, policy, services_on, template
-from tests.contracts.stages import kubeconfig
-from tests.faults.cluster import REPOSITORY, SYSTEM, Cluster, equip
+from tests.contracts.observing import running
+from tests.contracts.stages import PERSON, kubeconfig
+from tests.faults.cluster import AGENTS, HOME, REPOSITORY, SYSTEM, Cluster, equip
 from tests.faults.replicas import ROOMY, Replica, ShiftedClock
 from tests.faults.servers import Rules
 from tests.faults.spawning import let_spawn
@@ -32,7 +41,11 @@ PATH = re.compile(
     r"/(?P<resource>[a-z]+)(/(?P<name>[^/]+))?(?P<subresource>/[a-z]+)?\Z"
 )
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-BY_NAME = {"apiextensions.k8s.io", "admissionregistration.k8s.io"}
+BY_NAME = {"apiextensions.k8s.io", "admissionregistration.k8s.io", "coordination.k8s.io"}
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/agentspawn-reconciler"
+READY = {"type": "Ready", "status": "True", "observedGeneration": 1, "reason": "DeploymentReady", "message": ""}
+UP = {"status": {"observedGeneration": 1, "conditions": [{**READY, "lastTransitionTime": "2026-11-21T12:00:00Z"}]}}
+WAITING = Report("", "", "input_required", asks="tool_approval", pending=(PendingCall("call-1", "fetch", "{}"),))
 OF_THE_SERVER = {("agentspawn", SYSTEM), ("agentspawn-server", "subagents"), ("agentspawn-server", "")}
 
 
@@ -59,7 +72,7 @@ class Recording:
         return await self.inner.send(call)
 
     def stream(self, call: Call) -> AbstractAsyncContextManager[Stream]:
-        self.used.add(_right_for(call))
+        self.used.add(_right_for(call)._replace(verb="watch"))
         return self.inner.stream(call)
 
 
@@ -106,7 +119,8 @@ async def recorded(cluster: Cluster, root: Root) -> AsyncIterator[tuple[Recordin
     async with Transport(await load_credentials(kubeconfig(cluster)), Gate([root])) as transport:
         recording = Recording(transport)
         world = KubernetesWorld(Client(recording), [root], clock=clock)
-        services = services_on(world, audit, rules)
+        remote = MemoryRemoteAgents(agents=world.agents, kind=KagentAgent())
+        services = services_on(world, audit, rules, remote_agents=remote)
         yield recording, world, Replica(services, Caller(root), clock, audit, rules)
         await services.later.settle()
         await world.ledgers.close()
@@ -118,11 +132,58 @@ async def test_all_that_the_server_is_granted_it_uses_and_nothing_else(cluster: 
     async with recorded(cluster, root) as (recording, world, replica):
         assert not await world.problems()
         assert await world.tokens.caller(await cluster.token_of(root)) is not None
+        await _watches_and_leads(cluster, world)
         await _lives_and_is_retired(cluster, replica)
+        await _works_and_is_cut_off(cluster, replica)
         await _is_cleared_away(cluster, replica)
         assert root.name in await world.ledgers.roots()  # what `agentspawn audit verify` asks in the pod
 
     assert recording.used == set(_granted())
+
+
+async def _watches_and_leads(cluster: Cluster, world: KubernetesWorld) -> None:
+    await cluster.remove(LEASE)
+    async with running(world.observer):
+        assert await world.leadership.held()
+    await world.leadership.release()
+
+
+async def _works_and_is_cut_off(cluster: Cluster, replica: Replica) -> None:
+    """A subagent whose tool approval a person gives, and which is then put into quarantine."""
+    services = replica.services
+    agent = (await replica.apply(await replica.propose(purpose="Some work"))).agent
+    await services.later.settle()
+    await cluster.patch(f"{AGENTS}/{agent}/status", UP)
+    await _works(cluster, replica, agent)
+    standing, proposal = await services.agents.get(HOME, agent), await services.proposals.get(agent)
+    assert standing is not None
+    assert proposal is not None
+    await quarantine(services, standing, proposal, "crashes", Head("writer", 1, "sha256:1"))
+    await services.later.settle()
+    await services.cordon.lift(HOME, agent)  # once its Agent is gone, the collector may be quicker
+
+
+async def _works(cluster: Cluster, replica: Replica, agent: str) -> None:
+    services, remote = replica.services, replica.services.remote_agents
+    assert isinstance(remote, MemoryRemoteAgents)
+    remote.script[agent] = [WAITING]
+    begun = await delegate(services, replica.caller, agent, "Fetch it.")
+    assert isinstance(begun, TaskAnswered), begun
+    await _answer(cluster, await services.tasks.get(begun.task))
+    remote.script[agent] = [replace(WAITING, state="completed", asks="", pending=())]
+    done = await get_task(services, replica.caller, begun.task)
+    assert isinstance(done, TaskAnswered), done
+    assert done.state == "completed"
+    await services.later.settle()
+
+
+async def _answer(cluster: Cluster, task: Task | None) -> None:
+    """A person lets the calls of a task be made."""
+    assert task is not None
+    own = cluster.plane.kubeconfig_for("rights-person", cluster.plane.token_of(PERSON))
+    answer = TaskAnswer(f"{task.id}.1", task.id, task.uid, asked_digest(task), "approve", PERSON)
+    async with connect((), kubeconfig=own) as person:
+        await person.task_answers.create(answer)
 
 
 async def _lives_and_is_retired(cluster: Cluster, replica: Replica) -> None:
