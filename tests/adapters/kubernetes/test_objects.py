@@ -10,7 +10,7 @@ from mcp_agentspawn.adapters.kubernetes.ledger_objects import (
     object_of,
     stored_ledger_of,
 )
-from mcp_agentspawn.adapters.kubernetes.objects import as_sent, subagent_of, text_of, time_of
+from mcp_agentspawn.adapters.kubernetes.objects import as_sent, fingerprint_of, subagent_of, text_of, time_of
 from mcp_agentspawn.adapters.kubernetes.resources import AGENTS
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.ledger import Ledger
@@ -140,3 +140,8 @@ def test_a_new_ledger_is_written_without_a_version() -> None:
 
     assert "resourceVersion" not in written["metadata"]
     assert written["spec"]["spawned"] == 1
+
+
+@pytest.mark.parametrize("value", [2**60, float("nan"), "\ud800"])
+def test_an_agent_without_canonical_json_has_a_fingerprint_that_no_approved_one_has(value: object) -> None:
+    assert fingerprint_of({"spec": value}) not in {"", fingerprint_of({"spec": 1})}
