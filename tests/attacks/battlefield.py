@@ -21,6 +21,7 @@ from mcp_agentspawn.localplane import install
 from mcp_agentspawn.settings import load
 from tests.attacks.orchestrators import Orchestrator
 from tests.attacks.people import APPROVALS, Person
+from tests.attacks.workforce import Workforce, hired
 from tests.builders import RESEARCHER
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
 from tests.faults.proxy import FaultProxy
@@ -129,6 +130,7 @@ class Battlefield:
     rules: Rules
     urls: Sequence[str]
     audit_files: Sequence[Path]
+    workforce: Workforce
     _unused: Iterator[Root]
     _refused: Iterator[Root]
 
@@ -144,6 +146,26 @@ class Battlefield:
         applied = await orchestrator.apply(proposal)
         assert applied["outcome"] == "allowed", applied
         return orchestrator.as_agent(applied["agent"], await self.credential(applied["agent"]))
+
+    async def ready(self, orchestrator: Orchestrator, purpose: str = "Find out", **changes: Any) -> str:
+        """A subagent whose pod has started, as kagent's controller says it."""
+        agent = await orchestrator.spawn(purpose, **changes)
+        await self.start(agent)
+        return agent
+
+    async def start(self, agent: str) -> None:
+        """Its pod has started."""
+        condition = {
+            "type": "Ready",
+            "status": "True",
+            "observedGeneration": 1,
+            "reason": "DeploymentReady",
+            "message": "",
+            "lastTransitionTime": "2026-11-21T12:00:00Z",
+        }
+        await self.cluster.patch(
+            f"{AGENTS}/{agent}/status", {"status": {"observedGeneration": 1, "conditions": [condition]}}
+        )
 
     async def credential(self, agent: str) -> str:
         """A subagent's own credential, as its pod gets it; empty when it has none."""
@@ -264,11 +286,12 @@ async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefie
     _write(rules, unused)
     async with AsyncExitStack() as stack:
         files = [folder / "audit-0.jsonl", folder / "audit-1.jsonl"]
-        servers = [_served(cluster, rules, [*unused, *special], file) for file in files]
+        workforce = await stack.enter_async_context(hired())
+        servers = [_served(cluster, rules, [*unused, *special], file, a2a_url=workforce.url) for file in files]
         urls = [await stack.enter_async_context(server) for server in servers]
         await until(lambda: _answers(cluster, APPROVALS))
         refused, newcomers = unused[:REFUSED_CALLERS], unused[REFUSED_CALLERS:]
-        yield Battlefield(cluster, rules, urls, files, iter(newcomers), cycle(refused))
+        yield Battlefield(cluster, rules, urls, files, workforce, iter(newcomers), cycle(refused))
 
 
 async def onboarded(cluster: Cluster, accounts: Sequence[str]) -> Sequence[Root]:
@@ -349,7 +372,12 @@ async def _offer_spawning(cluster: Cluster) -> None:
 
 @asynccontextmanager
 async def _served(
-    cluster: Cluster, rules: Rules, roots: Sequence[Root], audit_file: Path, proxy: FaultProxy | None = None
+    cluster: Cluster,
+    rules: Rules,
+    roots: Sequence[Root],
+    audit_file: Path,
+    proxy: FaultProxy | None = None,
+    **more: str,
 ) -> AsyncIterator[str]:
     options = {
         "port": 0,
@@ -359,6 +387,7 @@ async def _served(
         "audit_file": audit_file,
         "writer": audit_file.stem,
         "kubeconfig": kubeconfig(cluster, roots[0], proxy),
+        **more,
     }
     async with serving_cluster(load({}, options)) as served:
 

@@ -6,11 +6,14 @@ from typing import Any
 
 from multidict import CIMultiDict
 
+from mcp_agentspawn.adapters.kubernetes.tasks import task_of
+from mcp_agentspawn.core.delegation import asked_digest
 from mcp_agentspawn.core.model import Root
 from tests.faults.cluster import PROPOSALS, SYSTEM, Cluster
 
 OURS = f"/apis/agentspawn.dev/v1alpha1/namespaces/{SYSTEM}"
 APPROVALS, FREEZES, RESETS = f"{OURS}/subagentapprovals", f"{OURS}/spawnfreezes", f"{OURS}/spawnresets"
+TASKS, ANSWERS = f"{OURS}/subagenttasks", f"{OURS}/subagenttaskanswers"
 APPROVERS, OPERATORS = "agentspawn:approvers", "agentspawn:operators"
 
 
@@ -36,6 +39,20 @@ class Person:
             "reason": "",
         }
         return await self._send("POST", APPROVALS, _ours("SubagentApproval", f"{id_}.{self.name}", spec | changes))
+
+    async def answer(self, task: str, decision: str = "approve", **changes: Any) -> int:
+        """Store an answer to the tool calls that a task waits with; the HTTP status of the answer."""
+        stored = await self.cluster.get(f"{TASKS}/{task}")
+        assert stored is not None
+        spec = {
+            "task": task,
+            "taskUid": stored["metadata"]["uid"],
+            "digest": asked_digest(task_of(stored)),
+            "decision": decision,
+            "decider": self.name,
+            "reason": "",
+        }
+        return await self._send("POST", ANSWERS, _ours("SubagentTaskAnswer", f"{task}.{self.name}", spec | changes))
 
     async def freeze(self, name: str, *, namespace: str = "", root: str = "") -> int:
         """Stop spawning; the HTTP status of the answer."""
