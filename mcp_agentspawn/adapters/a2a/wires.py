@@ -96,8 +96,8 @@ def _task_10(result: dict[str, Any]) -> a2a.Task:
 def _said_03(result: dict[str, Any]) -> Said:
     if result.get("kind") == "message" or "messageId" in result:
         return conversions.to_core_message(types.Message.model_validate(result))
-    status = dict(result["status"])
-    if status.get("state") not in KNOWN_STATES:
-        status["state"] = "unknown"
+    status = dict(result["status"].items())
+    state = status.get("state")
+    status["state"] = state if isinstance(state, str) and state in KNOWN_STATES else "unknown"
     status.pop("timestamp", None)  # not read, and the library refuses some
     return conversions.to_core_task(types.Task.model_validate({**result, "status": status}))
