@@ -9,6 +9,8 @@ import pytest
 from bench import figures
 from bench.figures import BARE, Batch, rows, save
 from bench.helpers import Reading
+from bench.reconcile import AIMS
+from bench.reconcile import shown as shown_of_watching
 from bench.search_figures import Round, Samples, Taken, shown
 from bench.search_figures import figures as figures_of_search
 
@@ -51,3 +53,12 @@ def test_a_search_is_measured_against_a_quiet_one_and_a_bare_call() -> None:
 )
 def test_a_search_that_misses_an_aim_is_marked(taken: Taken) -> None:
     assert shown(figures_of_search(taken), 10, 1).count("!") == 1
+
+
+@pytest.mark.parametrize("name", AIMS)
+def test_a_figure_of_watching_that_misses_its_aim_is_marked(name: str) -> None:
+    met = dict(AIMS)
+
+    assert shown_of_watching(met, 10_000).count("!") == 0
+    assert shown_of_watching(met | {name: AIMS[name] + 0.1}, 10_000).count("!") == 1
+    assert len(shown_of_watching({name: 0.0}, 10_000).splitlines()) == 2
