@@ -7,7 +7,7 @@ from dataclasses import replace
 from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.expiry import Seen
 from mcp_agentspawn.core.model import Proposal, Root, Subagent
-from mcp_agentspawn.core.names import DEFAULT_HOME, MOST_DEPTH
+from mcp_agentspawn.core.names import DEFAULT_HOME
 from mcp_agentspawn.operations.services import Services
 
 
@@ -50,15 +50,13 @@ async def _agents(services: Services, hint: Seen, ids: Iterable[str]) -> dict[st
     found: dict[str, Subagent] = {}
     looked: set[str] = set()
     wanted = set(ids)
-    for _ in range(MOST_DEPTH + 2):
+    while wanted:
         looked |= wanted
         user = {id_: Root.named(hint.ledger.root, home_of(services, hint, id_)) for id_ in sorted(wanted)}
         read = await asyncio.gather(*(services.agents.get(root.home, id_) for id_, root in user.items()))
         of_root = [agent for agent in read if agent is not None and agent.virtual_user == user[agent.id].virtual_user]
         found |= {agent.id: agent for agent in of_root}
         wanted = {parent for id_ in wanted if (parent := _parent(hint, found, id_))} - looked
-        if not wanted:
-            break
     return found
 
 

@@ -91,14 +91,14 @@ async def _fence(errand: Errand, found: Member, stored: Proposal) -> Proposal | 
         return await services.proposals.mark(stored, "retiring", agent_uid=found.uid, reason="retired")
     except (Conflict, Missing):  # it has just been marked as something else: once more
         current = await services.proposals.get(found.id)
-        if current is None or current.phase in FINAL_PHASES:
+        if current is None or current.phase in {*FINAL_PHASES, "quarantined"}:
             return None
         return await services.proposals.mark(current, "retiring", agent_uid=found.uid, reason="retired")
 
 
 async def _all_below(errand: Errand, seen: set[str]) -> Sequence[Retired]:
     """Remove all that are below those that were seen, the deepest first; they count as seen then."""
-    generations, answers = list[Sequence[str]](), list[Retired]()
+    generations, answers = list[list[str]](), list[Retired]()
     try:
         while generation := await _children(errand, seen):
             seen.update(generation)

@@ -10,9 +10,9 @@ import pytest
 
 from mcp_agentspawn.adapters.memory.observer import MemoryObserver
 from mcp_agentspawn.adapters.memory.watching import MemoryLeadership
-from mcp_agentspawn.core.delegation import Address, Card, Message, Task
+from mcp_agentspawn.core.delegation import Address, Card, Message, Report, Task
 from mcp_agentspawn.core.errors import Refused, Unavailable
-from mcp_agentspawn.core.expiry import Seen
+from mcp_agentspawn.core.expiry import Action, Seen
 from mcp_agentspawn.operations import reconcile as module
 from mcp_agentspawn.operations.reconcile import Reconciler
 from mcp_agentspawn.operations.retire import retire
@@ -357,6 +357,69 @@ async def test_a_task_whose_end_is_not_counted_yet_is_not_dropped() -> None:
     assert await at.passed(minutes=61) == []
     assert (await at.bench.world.tasks.get(task.id)) == task
     assert at.bench.audit.events()[-1] == ("repair.outcome", "left")
+
+
+async def test_what_can_not_be_read_afresh_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = stage()
+    agent = await spawned(at.bench)
+    with monkeypatch.context() as patch:
+        patch.setattr(at.bench.world.agents, "get", failing(Unavailable("no answer")))
+        assert await at.passed(minutes=30) == []
+    assert await at.passed(seconds=1) == [("expire", agent)]
+
+
+async def test_a_drop_of_a_task_that_another_has_dropped_is_left() -> None:
+    at = stage()
+    agent = await spawned(at.bench, lifetime_minutes=240)
+    task = await given(at, agent, state="completed", counted=True, ended_at=at.bench.clock.now())
+    at.watched.freeze()
+    await at.bench.world.tasks.delete(task)
+
+    assert await at.passed(minutes=60) == []
+
+
+async def test_tasks_are_followed_by_who_leads_and_by_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = stage()
+    agent = await spawned(at.bench)
+    await given(at, agent)
+    looked: list[str] = []
+
+    async def look(_: object, remote: str) -> Report:
+        looked.append(remote)
+        raise Unavailable("no answer")
+
+    monkeypatch.setattr(at.bench.remote_agents, "look", look)
+    await at.passed()
+    assert looked == ["remote-1"]
+    leads = iter([True])
+
+    async def held_once() -> bool:
+        return next(leads, False)
+
+    monkeypatch.setattr(at.leadership, "held", held_once)
+    await at.passed(seconds=5)
+    assert looked == ["remote-1"]
+
+
+async def test_what_takes_longer_than_a_pass_is_not_begun_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = stage()
+    begun: list[None] = []
+    may_end = asyncio.Event()
+
+    async def slowly(*_: object) -> list[Action]:
+        begun.append(None)
+        await may_end.wait()
+        return []
+
+    monkeypatch.setattr(module, "clear", slowly)
+    for _ in range(3):
+        await at.reconciler.run_pass()
+        at.bench.clock.advance(minutes=1)
+    assert len(begun) == 1
+    may_end.set()
+    await at.passed()
+    await at.passed(minutes=1)
+    assert len(begun) == 2
 
 
 async def test_whoever_stops_lets_another_lead_at_once() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mcp_agentspawn.core.delegation import Task, TaskAnswer
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR
 from mcp_agentspawn.core.ledger import Live
@@ -119,6 +120,21 @@ async def test_decisions_leave_a_day_after_their_proposal() -> None:
     assert await repaired(setup) == [("forget", made.proposal), ("clear", f"{made.proposal}.alice")]
     assert await setup.world.approvals.all() == []
     assert setup.audit.events()[-2:] == [("repair.intent", ""), ("repair.outcome", "done")]
+
+
+async def test_answers_to_tool_approvals_leave_a_day_after_their_task() -> None:
+    setup = grove()
+    agent = await spawned(setup)
+    task = Task("task-1", ROOT.name, "", HOME, agent, "uid", "researcher", "", "context")
+    stored = await setup.world.tasks.create(task)
+    answer = TaskAnswer("task-1.alice", "task-1", stored.uid, "sha256:d", "approve", "alice")
+    await setup.world.task_answers.create(answer)
+    setup.clock.advance(seconds=KEPT_FOR.total_seconds())
+    assert ("clear", "task-1.alice") not in await repaired(setup)
+
+    await setup.world.tasks.delete(stored)
+    assert await repaired(setup) == [("clear", "task-1.alice")]
+    assert await setup.world.task_answers.all() == []
 
 
 async def test_resets_leave_after_a_day() -> None:

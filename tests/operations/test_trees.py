@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable
-from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.model import Approval, Caller
 from mcp_agentspawn.operations import retire as module
 from mcp_agentspawn.operations.answers import Found, Listing, Refusal, Retired
 from mcp_agentspawn.operations.browse import get_subagent, list_subagents
@@ -276,7 +276,7 @@ async def test_the_fence_holds_although_its_mark_came_in_between(monkeypatch: py
 
     async def too_early(id_: str) -> Any:
         found = await get(id_)
-        return replace(found, version="0") if id_ == director and next(reads, False) else found
+        return replace(found, version="0") if found and id_ == director and next(reads, False) else found
 
     monkeypatch.setattr(setup.world.proposals, "get", too_early)
     assert (await retired(setup, director)).phase == "retired"
@@ -289,7 +289,8 @@ async def test_a_proposal_that_has_ended_meanwhile_needs_no_fence(
     setup = grove()
     director, _, _ = await line(setup)
     stored = await stored_as(setup, director)
-    reads = iter([stored, replace(stored, phase=became) if became else None])
+    ended = replace(stored, phase=became) if became else None  # type: ignore[arg-type]  # one of the phases
+    reads = iter([stored, ended])
     get = setup.world.proposals.get
 
     async def as_scripted(id_: str) -> Any:
@@ -301,6 +302,28 @@ async def test_a_proposal_that_has_ended_meanwhile_needs_no_fence(
         answer = await retire(setup.services, CALLER, director)
     assert isinstance(answer, Retired)
     assert director in answer.retired
+
+
+async def test_a_decision_against_a_proposal_that_could_spawn_is_not_its_callers_to_remove() -> None:
+    setup = grove()
+    made = await proposed(setup, "lead")
+    stored = await stored_as(setup, made.proposal)
+    no = Approval(f"{made.proposal}.alice", made.proposal, stored.uid, stored.digest, "deny", "alice", "no")
+    await setup.world.approvals.create(no)
+
+    assert await refused(setup, CALLER, made.proposal) == ["approval.denied"]
+    assert await stored_as(setup, made.proposal) == stored
+
+
+async def test_what_there_is_no_time_for_is_left_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = grove()
+    director, lead, researcher = await line(setup)
+    monkeypatch.setattr(module, "ENDS_WITHIN_SECONDS", 0.0)
+    answer = await retired(setup, director)
+
+    assert (answer.phase, answer.retired) == ("retiring", (director,))
+    assert [reason.code for reason in answer.reasons] == ["agent.unanswered"]
+    assert await repaired(setup) == [("orphan", researcher), ("orphan", lead)]
 
 
 async def test_evidence_is_not_its_callers_to_remove() -> None:
