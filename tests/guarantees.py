@@ -23,6 +23,7 @@ REGISTRY = "attacks/test_attacks_on_registry.py"
 REGISTRY_FAULTS = "attacks/test_attacks_on_registry_faults.py"
 REGISTRY_TEXT = "attacks/test_attacks_on_registry_text.py"
 REGISTRY_VISIBILITY = "attacks/test_attacks_on_registry_visibility.py"
+TASKS = "attacks/test_attacks_on_tasks.py"
 
 CROSSING = "faults/test_crossing.py"
 DRIFT = "faults/test_refused_at_apply.py"
@@ -44,7 +45,10 @@ SHAPE = "deploy/test_shape.py"
 SHAPE_OF_IMAGES = "deploy/test_shape_with_images.py"
 IMPERSONATION = "deploy/test_impersonation.py"
 
+ANSWERING = "deploy/test_answering.py"
+
 RUNTIME = "clients/test_kagent_runtime.py"
+AT_WORK = "agents/test_agents_at_work.py"
 ARCHITECTURE = "test_architecture.py"
 
 
@@ -216,9 +220,9 @@ PITFALLS = [
     ),
     Guarantee(
         "P18",
-        "Nothing is gained by leaving and coming back.",
+        "Nothing is gained by leaving and coming back: how such subagents have done is their root's record, and stays.",
         "AGT's and kars' trust scores",
-        why_not="There are no trust scores: no agent earns a right by what it did, so none can be washed or reset.",
+        of(TASKS, "test_a_record_of_failure_is_not_washed_off_by_making_the_subagent_anew"),
     ),
     Guarantee(
         "P19",
@@ -319,7 +323,9 @@ PITFALLS = [
         "AISVS 9.2.8",
         of(APPROVAL, "test_nobody_approves_through_the_agents_side")
         + of(IDENTITY, "test_no_tool_approves_takes_yaml_or_names_an_account")
-        + of("deploy/test_approvals.py", "test_what_is_no_person_decides_nothing"),
+        + of("deploy/test_approvals.py", "test_what_is_no_person_decides_nothing")
+        + of(TASKS, "test_a_tool_approval_is_given_by_a_person_and_by_nothing_that_an_agent_says")
+        + of(ANSWERING, "test_what_is_no_person_answers_nothing"),
     ),
     Guarantee(
         "P31",
@@ -437,7 +443,8 @@ PITFALLS = [
             "test_an_apply_paused_while_its_agent_was_made_and_retired_makes_no_second_one",
             "test_a_create_that_arrives_after_its_writer_ended_and_was_given_up_is_removed_by_repair",
         )
-        + of(CROSSING, "test_an_apply_that_read_its_proposal_before_it_was_spent_reserves_nothing"),
+        + of(CROSSING, "test_an_apply_that_read_its_proposal_before_it_was_spent_reserves_nothing")
+        + of(TASKS, "test_a_handle_is_the_callers_on_every_server_and_outlives_its_agent"),
     ),
     Guarantee(
         "P44",
@@ -514,7 +521,8 @@ PITFALLS = [
             "test_what_was_said_in_confidence_is_in_no_log_no_refusal_and_no_audit",
             "test_a_name_makes_no_line_in_a_log_or_the_audit",
         )
-        + of(LINEAGE, "test_a_credential_is_in_no_answer_no_ledger_and_no_audit"),
+        + of(LINEAGE, "test_a_credential_is_in_no_answer_no_ledger_and_no_audit")
+        + of(TASKS, "test_what_is_said_between_a_caller_and_its_subagent_is_in_no_audit"),
     ),
     Guarantee(
         "P53",
@@ -548,6 +556,11 @@ PITFALLS = [
             IDENTITY,
             "test_no_answer_holds_another_callers_numbers",
             "test_what_belongs_to_another_caller_is_as_unknown_as_what_never_was",
+        )
+        + of(
+            TASKS,
+            "test_somebody_elses_task_is_answered_as_one_that_never_was",
+            "test_somebody_elses_agent_gets_no_work_and_is_answered_as_one_that_never_was",
         ),
     ),
     Guarantee(
@@ -655,7 +668,14 @@ ATTACKS = [
         "T10",
         "A child's answer is never read as an instruction or an approval.",
         "Unit 42's agent session smuggling",
-        why_not="No work is delegated yet: no tool hands out a child's answer, and decisions are objects of people.",
+        of(
+            TASKS,
+            "test_what_a_subagent_says_is_never_an_approval",
+            "test_what_a_subagent_smuggles_stays_data_within_its_fence",
+            "test_a_tool_approval_is_given_by_a_person_and_by_nothing_that_an_agent_says",
+            "test_one_in_quarantine_gets_no_work",
+        )
+        + of(AT_WORK, "test_a_tool_that_needs_approval_is_called_when_a_person_says_so_and_not_before"),
     ),
     Guarantee(
         "T11",
@@ -738,6 +758,11 @@ ATTACKS = [
         + of(
             REGISTRY_TEXT,
             "test_an_entrys_words_and_a_registrys_credential_are_in_no_log_no_metric_and_no_audit",
+        )
+        + of(
+            TASKS,
+            "test_no_credential_of_a_caller_goes_to_its_subagent",
+            "test_what_a_subagent_smuggles_stays_data_within_its_fence",
         ),
     ),
     Guarantee(
@@ -766,6 +791,11 @@ ATTACKS = [
             LINEAGE,
             "test_a_credential_is_worth_nothing_when_altered_or_at_the_api_server",
             "test_a_proposal_is_applied_by_its_own_caller_not_by_a_relative",
+        )
+        + of(
+            TASKS,
+            "test_a_guessed_handle_finds_nothing",
+            "test_somebody_elses_task_is_answered_as_one_that_never_was",
         ),
     ),
     Guarantee(
@@ -919,6 +949,18 @@ API_SERVER = [
         "A decision is a person's own, whom RBAC lets approve this proposal, and never changes.",
         "agentspawn-approvals",
         every("deploy/test_approvals.py", "deploy/test_approvals_as_stored.py"),
+    ),
+    Guarantee(
+        "A.answers",
+        "A tool approval is answered by a person whom RBAC lets answer that task, in their own name, once and for all.",
+        "agentspawn-answers",
+        every(ANSWERING),
+    ),
+    Guarantee(
+        "A.tasks",
+        "A task is the server's to write: whose it is never changes, one that has ended stays so, and few may read it.",
+        "the kind SubagentTask",
+        every("deploy/test_tasks_as_stored.py"),
     ),
     Guarantee(
         "A.freeze",

@@ -14,7 +14,7 @@ from tests.guarantees_document import FILE, document
 TESTS = Path(__file__).parent
 SECURITY = ("attacks", "deploy", "drift", "faults", "fuzz")
 """Folders in which every test shows a promise."""
-REAL = ("attacks", "clients", "deploy", "drift", "faults")
+REAL = ("agents", "attacks", "clients", "deploy", "drift", "faults")
 """Folders whose tests meet a real API server, most of them through the real tools."""
 POLICIES = TESTS.parent / "deploy"
 

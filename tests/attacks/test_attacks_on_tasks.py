@@ -169,7 +169,7 @@ async def test_one_in_quarantine_gets_no_work(field: Battlefield, orchestrator: 
     await field.start(agent)
 
     async def quarantined() -> bool:
-        return (await orchestrator.call("get_subagent", agent=agent))["phase"] == "quarantined"
+        return bool((await orchestrator.call("get_subagent", agent=agent))["phase"] == "quarantined")
 
     await orchestrator.call("delegate_task", agent=agent, message="Work")
     await until(quarantined)
