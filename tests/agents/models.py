@@ -51,6 +51,14 @@ class Models:
     def release(self) -> None:
         """Let those be answered, with nothing, who wait for ever."""
         self._released.set()
+        self._released = asyncio.Event()
+
+    def forget(self) -> None:
+        """Behave as at first, whatever others were asked."""
+        self.release()
+        self.minds.clear()
+        self.turns.clear()
+        self.held = 0
 
     async def answer(self, request: web.Request) -> web.Response:
         turn = _seen(await request.json())

@@ -1,15 +1,11 @@
 """Subagents in kagent's own runtime at work: they answer, ask back, wait for a person, and are retired meanwhile."""
 
-import asyncio
-from subprocess import run
-from typing import Any
-
 import psutil
 import pytest
 
 from mcp_agentspawn.localplane.agents.scripted_model import Call
 from tests.agents.models import Turn
-from tests.agents.village import AGENTSPAWN, Village
+from tests.agents.village import Village
 from tests.attacks.orchestrators import codes
 from tests.localplane.waiting import until
 
@@ -71,18 +67,10 @@ async def test_a_tool_that_needs_approval_is_called_when_a_person_says_so_and_no
 
 
 async def approve(village: Village, task: str) -> None:
-    """As alice, with her own kubeconfig, and the digest that she was shown."""
-    shown = await person(village, "answer", task)
+    """As alice, with the digest that she was shown."""
+    shown = await village.person("answer", task)
     digest = next(word.strip(".,") for word in shown.split() if word.startswith("sha256:"))
-    await person(village, "answer", task, "--approve", "--digest", digest)
-
-
-async def person(village: Village, *words: str) -> str:
-    kubeconfig = village.local.people["alice"]
-    command: list[Any] = [AGENTSPAWN, *words, "--kubeconfig", kubeconfig]
-    done = await asyncio.to_thread(run, command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
+    await village.person("answer", task, "--approve", "--digest", digest)
 
 
 async def test_the_work_of_a_subagent_that_is_retired_meanwhile_ends_with_it(village: Village) -> None:

@@ -1,19 +1,21 @@
 """A whole world whose agents live: a real API server, kagent's real runtime, and the real server in its own process."""
 
+import asyncio
 import os
 import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import DEVNULL, Popen, run
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import yaml
 
-from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster
+from mcp_agentspawn.cli.dev.cluster import ROOTS, Cluster, cluster, offer_spawning
 from mcp_agentspawn.core.names import DEFAULT_HOME
 from mcp_agentspawn.localplane import Binaries
 from mcp_agentspawn.localplane.agents import AgentRunner, AgentRuntime, Endpoint, agent_runner
@@ -31,8 +33,13 @@ KAGENT = "/apis/kagent.dev/v1alpha2/namespaces"
 SYSTEM = "/apis/agentspawn.dev/v1alpha1/namespaces/agentspawn-system"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 HELPER = RESEARCHER | {"tools": {"web-search": {"allow": ["search", "fetch"], "default": [], "ask_first": ["fetch"]}}}
-TEMPLATES = {"researcher": HELPER}
-POLICY = {"callers": {"namespaces": [ROOT.namespace]}, "template": {"allow": list(TEMPLATES)}, **ROOMY}
+TEMPLATES = {"researcher": HELPER, "lead-researcher": HELPER | {"depth": 1}}
+POLICY = {
+    "callers": {"namespaces": [ROOT.namespace]},
+    "template": {"allow": list(TEMPLATES)},
+    "lineage": {"most_depth": 1},
+    **ROOMY,
+}
 ANSWERED_WITHIN_SECONDS = 60
 
 
@@ -143,7 +150,8 @@ class Village:
         return [item["metadata"]["name"] for item in listed["items"]]
 
     async def stored_task(self, task: str) -> dict[str, Any]:
-        return (await self.get(f"{SYSTEM}/subagenttasks/{task}") or {}).get("status", {})
+        found: dict[str, Any] = (await self.get(f"{SYSTEM}/subagenttasks/{task}") or {}).get("status", {})
+        return found
 
     async def spawn(self, topic: str = "Kubernetes admission", **changes: Any) -> str:
         """A ready subagent."""
@@ -155,6 +163,26 @@ class Village:
 
         await until(ready)
         return agent
+
+    async def lead(self) -> Orchestrator:
+        """A subagent that may spawn, as alice approved it, as a caller with its own credential."""
+        proposal = await self.caller.propose(template="lead-researcher")
+        await self.person("approve", proposal["proposal"], "--digest", proposal["digest"])
+        agent = str((await self.caller.apply(proposal, wait_seconds=20))["agent"])
+        secret = await self.get(f"/api/v1/namespaces/{DEFAULT_HOME}/secrets/{agent}-agentspawn")
+        assert secret is not None
+        return self.caller.as_agent(agent, b64decode(secret["data"]["token"]).decode())
+
+    async def person(self, *words: str) -> str:
+        """Give the real command with alice's own kubeconfig; what it says."""
+        command: list[Any] = [AGENTSPAWN, *words, "--kubeconfig", self.local.people["alice"]]
+        done = await asyncio.to_thread(run, command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    async def live(self) -> list[str]:
+        """Whom the ledger counts as live."""
+        return list((await self.get(f"{SYSTEM}/spawnledgers/{ROOT.key}") or {})["spec"]["live"])
 
     async def phase(self, agent: str) -> str:
         return str((await self.caller.call("get_subagent", agent=agent)).get("phase", ""))
@@ -176,7 +204,7 @@ class Village:
 
     async def clear(self) -> None:
         """Nothing of a test is left: its agents, and how the models behave."""
-        self.models.minds.clear()
+        self.models.forget()
         if self.server.process is None or self.server.process.poll() is not None:
             await self.server.start()
         for entry in (await self.caller.call("list_subagents"))["subagents"]:
@@ -199,6 +227,7 @@ async def village(binaries: Binaries) -> AsyncIterator[Village]:
         server = _server(local, runner)
         await server.start()
         try:
+            await offer_spawning(local, f"{server.url}/mcp")
             await _employ(admin, server)
             token = local.credentials.callers["orchestrator"].read_text()
             found = Village(local, admin, runner, minds, server, Orchestrator(ROOT, f"{server.url}/mcp", token))
