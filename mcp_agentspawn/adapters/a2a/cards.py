@@ -16,7 +16,7 @@ def card_of(body: bytes) -> tuple[Card, Wire]:
     card = sound(body)
     if not isinstance(card, dict):
         raise Unreadable("no card")
-    skills = card.get("skills") or []
+    skills = card.get("skills", [])
     if not isinstance(skills, list) or len(skills) > MOST_SKILLS:
         raise Unreadable("no list of skills")
     return Card(_name(card, "name"), tuple(_skill(skill) for skill in skills)), _wire(card)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mcp_agentspawn.adapters.a2a.sound import Unreadable
 from mcp_agentspawn.core.delegation import MOST_ARGUMENTS_CHARACTERS, Asks, Message, PendingCall
-from mcp_agentspawn.core.digest import canonical
+from mcp_agentspawn.core.digest import MOST_INTEGER, canonical
 
 QUESTION = "ask_user"
 MOST_PENDING = 32
@@ -100,12 +100,17 @@ def _call(original: Mapping[str, Any]) -> PendingCall:
 
 
 def _arguments(arguments: Any) -> str:
-    """As they are, or nothing: a number that canonical JSON can not hold exactly is not shown as another one."""
-    try:
-        text = canonical(_mapping(arguments))
-    except ValueError:
+    """As they are, or nothing: a number that the protocol's types do not hold exactly is not shown as another one."""
+    if not _is_exact(arguments):
         return ""
+    text = canonical(_mapping(arguments))
     return text if len(text) <= MOST_ARGUMENTS_CHARACTERS else ""
+
+
+def _is_exact(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(map(_is_exact, value.values() if isinstance(value, dict) else value))
+    return not isinstance(value, int | float) or abs(value) <= MOST_INTEGER
 
 
 def _questions(call: PendingCall) -> list[Mapping[str, Any]]:

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcp_agentspawn.core.delegation import Address, Message
+from mcp_agentspawn.adapters.a2a import A2aAgents
+from mcp_agentspawn.core.delegation import Address, Message, Report
 
 HERE = Address("subagents", "helper-1", "uid-1", "agentspawn:agents:root")
 TASK: dict[str, Any] = {"kind": "task", "id": "t-1", "contextId": "c-1", "status": {"state": "completed"}}
@@ -139,3 +140,33 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     method, path, _ = first.split(" ")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
     return Request(method, path, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
+
+
+FETCH = {"id": "call-1", "name": "fetch", "args": {"address": "x", "n": 3}}
+ASK = {"id": "call-2", "name": "ask_user", "args": {"questions": [{"question": "Which?", "choices": ["east", "west"]}]}}
+
+
+def waiting(*calls: dict[str, Any], prefix: str = "kagent", **more: Any) -> bytes:
+    """A task whose agent waits for these calls, as kagent tells it."""
+    parts = [part(call, prefix=prefix) for call in calls]
+    message = {"kind": "message", "role": "agent", "messageId": "m", "parts": [*parts, *more.get("parts", [])]}
+    return task(status={"state": "input-required", "message": message})
+
+
+def part(call: dict[str, Any], prefix: str = "kagent", payload: Any = None, name: str = "") -> dict[str, Any]:
+    arguments = {"originalFunctionCall": call, "toolConfirmation": {"confirmed": False, "payload": payload}}
+    data = {"name": name or "adk_request_confirmation", "id": "adk-1", "args": arguments}
+    return {
+        "kind": "data",
+        "data": data,
+        "metadata": {f"{prefix}_type": "function_call", f"{prefix}_is_long_running": True},
+    }
+
+
+def talking(stranger: Agent, wire: Any = "0.3", **more: Any) -> A2aAgents:
+    return A2aAgents(stranger.url, wire, chance=lambda: 0.0, **more)
+
+
+async def looked_at(body: bytes, wire: Any = "0.3") -> Report:
+    async with agent(answering(body)) as stranger, talking(stranger, wire) as agents:
+        return await agents.look(HERE, "t-1")

@@ -57,19 +57,23 @@ def talking(url: str) -> A2aAgents:
     return A2aAgents(url, "0.3", chance=lambda: 0.0)
 
 
+async def ask(agents: A2aAgents, verb: str) -> None:
+    match verb:
+        case "card":
+            await agents.card(HERE)
+        case "send":
+            await agents.send(HERE, told())
+        case "look":
+            await agents.look(HERE, "t-1")
+        case _:
+            await agents.cancel(HERE, "t-1")
+
+
 async def what_becomes(verb: str, *behaviours: Behave) -> Upstream:
     """Which error a call ends in."""
     async with agent(*behaviours) as stranger, talking(stranger.url) as agents:
         with pytest.raises(Upstream) as raised:
-            match verb:
-                case "card":
-                    await agents.card(HERE)
-                case "send":
-                    await agents.send(HERE, told())
-                case "look":
-                    await agents.look(HERE, "t-1")
-                case _:
-                    await agents.cancel(HERE, "t-1")
+            await ask(agents, verb)
         return raised.value
 
 

@@ -1,0 +1,120 @@
+"""Who is left alone when it fails, and that a silent agent keeps nobody from another."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from mcp_agentspawn.adapters.a2a import A2aAgents
+from mcp_agentspawn.adapters.a2a import agents as module
+from mcp_agentspawn.core.delegation import Address
+from mcp_agentspawn.core.errors import Unavailable
+from tests.adapters.a2a.hostile import (
+    HERE,
+    agent,
+    answering,
+    error,
+    resetting,
+    silent,
+    talking,
+    task,
+    told,
+)
+from tests.localplane.waiting import until
+
+
+async def test_an_agent_that_fails_five_times_in_a_row_is_left_alone_and_then_tried_by_one() -> None:
+    now = 100.0
+    async with agent(resetting) as stranger, talking(stranger, now=lambda: now) as agents:
+
+        async def asked() -> int:
+            """How many requests one call came to."""
+            before = len(stranger.requests)
+            with pytest.raises(Unavailable):
+                await agents.look(HERE, "t-1")
+            return len(stranger.requests) - before
+
+        assert [await asked() for _ in range(6)] == [3, 3, 3, 3, 3, 0]
+        now += 9.9
+        assert await asked() == 0
+        now += 0.1
+        assert [await asked() for _ in range(2)] == [3, 0]
+        now += 19.9
+        assert await asked() == 0
+        now += 0.1
+        assert await asked() == 3
+        stranger.behaviours = [answering(task())]
+        now += 60
+        assert (await agents.look(HERE, "t-1")).state == "completed"
+        stranger.behaviours = [resetting]
+        assert [await asked() for _ in range(6)] == [3, 3, 3, 3, 3, 0]
+
+
+async def test_whoever_tries_an_agent_again_is_alone_and_makes_room_when_he_leaves() -> None:
+    now = 100.0
+    async with agent(resetting) as stranger, talking(stranger, now=lambda: now) as agents:
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await agents.look(HERE, "t-1")
+        now += 10
+        stranger.behaviours = [silent]
+        before = len(stranger.requests)
+        trying = asyncio.create_task(agents.look(HERE, "t-1"))
+        await until(lambda: len(stranger.requests) > before)
+        with pytest.raises(Unavailable):
+            await agents.look(HERE, "t-1")
+
+        trying.cancel()
+        await asyncio.gather(trying, return_exceptions=True)
+        stranger.behaviours = [answering(task())]
+
+        assert (await agents.look(HERE, "t-1")).state == "completed"
+
+
+@pytest.mark.parametrize("answer", [answering(error(-32001)), answering(b"no JSON"), answering(b"", 404)])
+async def test_an_agent_that_answers_at_all_is_not_left_alone(answer: Any) -> None:
+    async with agent(answer) as stranger, talking(stranger) as agents:
+        for _ in range(10):
+            before = len(stranger.requests)
+            with pytest.raises(Exception, match="agent"):
+                await agents.look(HERE, "t-1")
+            assert len(stranger.requests) > before
+
+
+async def test_an_agent_made_anew_is_not_blamed_for_the_one_before() -> None:
+    async with agent(resetting) as stranger, talking(stranger) as agents:
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await agents.look(HERE, "t-1")
+        stranger.behaviours = [answering(task())]
+
+        anew = Address(HERE.home, HERE.agent, "uid-2", HERE.user)
+        assert (await agents.look(anew, "t-1")).state == "completed"
+
+
+async def test_a_silent_agent_keeps_nobody_from_another() -> None:
+    async with agent(silent) as mute, agent(answering(task())) as lively:
+        port = {"mute-1": mute.url, "lively-1": lively.url}
+        async with A2aAgents("http://127.0.0.1:{name}/", "0.3") as agents:
+
+            def at(name: str) -> Address:
+                return Address("subagents", port[name].rsplit(":", 1)[1].strip("/"), name, "user")
+
+            waiting_ = [asyncio.create_task(agents.look(at("mute-1"), "t-1")) for _ in range(64)]
+            await until(lambda: len(mute.requests) == 8)
+            async with asyncio.timeout(2):
+                report = await agents.look(at("lively-1"), "t-1")
+            assert (report.state, len(mute.requests)) == ("completed", 8)
+            for task_ in waiting_:
+                task_.cancel()
+            ended = await asyncio.gather(*waiting_, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ended)
+
+
+async def test_who_waits_in_vain_for_a_place_is_told_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SENDING", module.SENDING._replace(seconds=0.3))
+    async with agent(silent) as mute, talking(mute) as agents:
+        ended = await asyncio.gather(*(agents.send(HERE, told()) for _ in range(10)), return_exceptions=True)
+
+    assert sorted(type(end).__name__ for end in ended) == ["Unavailable"] * 2 + ["UnknownOutcome"] * 8
+    assert len(mute.requests) == 8
