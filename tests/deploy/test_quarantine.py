@@ -202,6 +202,16 @@ async def test_a_policy_that_is_not_made_for_it_is_not_changed(everyone: Everybo
     await everyone.operator.delete(policy)
 
 
+async def test_the_server_takes_no_expression_away(everyone: Everybody) -> None:
+    second = {**LEAVES_OUT, "values": ["an-operators"]}
+    policy = await stored(everyone, allowing(fresh_id(), **{"spec.podSelector.matchExpressions": [LEAVES_OUT, second]}))
+
+    answer = await everyone.server.replace(with_changes(policy, {"spec.podSelector.matchExpressions": [LEAVES_OUT]}))
+
+    assert (answer.status, answer.policy) == (422, QUARANTINE)
+    await everyone.operator.delete(policy)
+
+
 async def test_the_server_removes_no_other_network_policy(everyone: Everybody) -> None:
     default = named(NETWORKING, "NetworkPolicy", "default-deny")
     disguised, _ = await _recorded(everyone)

@@ -29,6 +29,7 @@ class Namespace(Scripted):
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     failing: dict[int, Any] = field(default_factory=dict)
     lost: bool = False
+    running: set[str] = field(default_factory=set)
     written: list[str] = field(default_factory=list)
 
     def put(self, name: str, selector: dict[str, Any]) -> None:
@@ -38,7 +39,8 @@ class Namespace(Scripted):
     async def send(self, call: Call) -> Answer:
         name = call.path.rpartition("/")[2]
         if call.path.endswith("/pods"):
-            return _answer(200, {"items": [], "metadata": {}})
+            items = [{"metadata": {"labels": {"kagent": agent}}} for agent in self.running]
+            return _answer(200, {"items": items, "metadata": {}})
         if call.method == "GET":
             return _answer(200, {"items": list(self.policies.values()), "metadata": {}})
         failure = self.failing.pop(len(self.written), None)
@@ -192,6 +194,19 @@ async def test_what_is_not_lifted_is_not_said_to_be(
         await cordon.lift(HOME, "sub-x")
 
     assert namespace.left_out() == {"a": ["nobody", "sub-x"], "b": ["nobody"]}
+
+
+async def test_whose_pod_is_there_stays_cut_off(
+    namespace: Namespace, cordon: KubernetesCordon, agent: Subagent
+) -> None:
+    await cordon.cut_off(agent)
+    namespace.running = {"sub-x"}
+
+    with pytest.raises(Unavailable):
+        await cordon.lift(HOME, "sub-x")
+
+    assert namespace.written == DONE
+    assert dict(await cordon.standing(HOME)) == {"sub-x": agent.uid}
 
 
 @pytest.mark.parametrize("item", [{}, {"metadata": {}}, {"metadata": 1}, 1], ids=str)

@@ -9,6 +9,7 @@ from mcp_agentspawn.adapters.kubernetes.lease import (
     LEASE_SECONDS,
     MARGIN_SECONDS,
     RENEW_SECONDS,
+    REQUEST_SECONDS,
     KubernetesLeadership,
     this_process,
 )
@@ -151,8 +152,37 @@ async def test_releasing_never_fails_and_is_asked_for_once() -> None:
     assert b"holderIdentity" not in (replica.wire.calls[-1].body or b"")
 
 
+async def test_who_released_it_has_to_take_it_again() -> None:
+    free = (200, {"metadata": {"resourceVersion": "2"}, "spec": {}})
+    replica = Replica(MISSING, lease(), free, lease("another"))
+    assert await replica.leadership.held()
+
+    await replica.leadership.release()
+
+    assert not await replica.leadership.held()
+
+
+async def test_another_one_is_waited_for_as_long_as_it_is_seen_to_live() -> None:
+    first, second = lease("another", renewTime="1"), lease("another", renewTime="2")
+    replica = Replica(first, first, second, second, second, lease())
+
+    assert [await replica.held_after(after) for after in (0, 14, 14, 14, 2)] == [False] * 4 + [True]
+
+
+def test_a_leader_stops_while_a_request_can_still_end_before_another_one_begins() -> None:
+    assert (LEASE_SECONDS, MARGIN_SECONDS) == (15, 5.0)
+    assert RENEW_SECONDS + REQUEST_SECONDS < LEASE_SECONDS - MARGIN_SECONDS
+
+
 async def test_many_who_ask_at_once_are_one_question() -> None:
     replica = Replica(MISSING, lease())
+    send = replica.wire.send
+
+    async def slowly(call: Any) -> Any:
+        await asyncio.sleep(0)
+        return await send(call)
+
+    replica.wire.send = slowly  # type: ignore[method-assign] # a slow wire
 
     assert await asyncio.gather(*(replica.leadership.held() for _ in range(5))) == [True] * 5
     assert replica.asked == ["GET", "POST"]

@@ -121,8 +121,10 @@ def test_what_is_done_stands_with_the_uid_of_its_owner() -> None:
 
 
 def test_a_policy_without_room_is_told_and_keeps_nothing_from_standing() -> None:
-    full = policy("a", "nobody", *(f"sub-{number}" for number in range(200)))
+    many = [f"sub-{number}" for number in range(200)]
+    full = policy("a", "nobody", "an-operators", *many)
 
+    assert brief(cutting([policy("a", "nobody", "an-operators", *many[1:])], "sub-y", OWNER))[0] == ("PUT", "a")
     assert brief(cutting([full], "sub-y", OWNER)) == [("POST", "sub-y-quarantine")]
     assert holes([full, record("sub-y")], "sub-y") == ["a"]
     assert dict(standing([full, record("sub-y")])) == {"sub-y": "u"}
@@ -145,6 +147,27 @@ def test_a_selector_is_read_as_kubernetes_does(operator: str, values: list[str],
     own = policy("a", podSelector={"matchExpressions": [expression]})
 
     assert holes([own], "sub-y") == (["a"] if may else [])
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"matchLabels": {"a-webhooks": "label"}},
+        {"matchExpressions": [{"key": "a-webhooks", "operator": "In", "values": ["x"]}]},
+        {"matchExpressions": [{"key": "a-webhooks", "operator": "DoesNotExist"}]},
+    ],
+    ids=str,
+)
+def test_a_label_that_kagent_does_not_write_may_be_there_or_not(selector: dict[str, Any]) -> None:
+    assert holes([policy("a", podSelector=selector)], "sub-y") == ["a"]
+
+
+@pytest.mark.parametrize("allowed", [{"egress": [{}]}, {"ingress": [{}]}], ids=str)
+def test_either_direction_is_a_way(allowed: dict[str, Any]) -> None:
+    way = policy("a", "nobody", **({"egress": None} | allowed))
+
+    assert holes([way], "sub-y") == ["a"]
+    assert brief(cutting([way], "sub-y", OWNER)) == [("PUT", "a"), ("POST", "sub-y-quarantine")]
 
 
 @pytest.mark.parametrize("selector", [None, {}, {"matchLabels": None, "matchExpressions": None}])
