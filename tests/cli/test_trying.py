@@ -319,6 +319,34 @@ def test_a_long_life_that_raises_the_risk_of_a_case_decides_it(folder: Path) -> 
     assert not covered(policy, "approval.long_life", {"request": REQUEST | {"lifetime_minutes": 20}})
 
 
+POOR = {"record": {"tasks": 3, "succeeded": 2, "quarantines": 1}}
+
+
+def test_a_record_that_is_given_was_there_before_the_proposal(folder: Path) -> None:
+    write("policies/default", POLICY | {"approval": {"after_tasks": 4}})
+
+    assert got(given=POOR) == "pending_approval: approval.record, approval.waiting, risk medium"
+    assert got(given=POOR, step="apply") == "pending_approval: approval.record, approval.waiting, risk medium"
+    assert got(given={"record": {"tasks": 3, "succeeded": 2}}) == "allowed, risk low"
+    assert played(given=POOR | {"approvals": ["alice"]}, step="apply").exit_code == 0
+
+
+def test_no_more_tasks_succeed_than_there_are(folder: Path) -> None:
+    result = played(given={"record": {"tasks": 1, "succeeded": 2}})
+
+    assert result.exit_code == 2
+    assert "no more tasks succeed than there are" in result.output
+
+
+@pytest.mark.parametrize("key", ["approval.least_score", "approval.after_tasks"])
+def test_a_record_that_asks_for_a_person_is_decided_by_what_the_policy_says_of_records(folder: Path, key: str) -> None:
+    policy = {"approval": {"after_tasks": 4}}
+
+    assert covered(policy, key, {"given": POOR})
+    assert not covered(policy, key, {"given": {"record": {"tasks": 3, "succeeded": 2}}})
+    assert covered({"approval": {"least_score": 0}}, key, {})
+
+
 def test_a_rule_that_is_ignored_decides_where_it_would_be_seen(folder: Path) -> None:
     policy = {"content": {"ignore": ["credential.connection-string"]}}
     secret = REQUEST | {"parameters": {"topic": "postgres://admin:hunter2hunter2@db.internal/orders"}}

@@ -18,6 +18,7 @@ from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, NOON, OTHER, ROOT, Bench, ask, bench, registry_bench, registry_entry, template
 from tests.operations.doubles import OldLook
+from tests.operations.trees import grove, spawned, under
 
 POOR = Outcomes(6, 4)
 TEMPLATE = "template:researcher"
@@ -142,6 +143,14 @@ async def test_another_root_s_record_has_no_effect() -> None:
 
     assert (await proposed(setup)).outcome == "allowed"
     assert (await proposed(setup, caller=Caller(OTHER))).outcome == "pending_approval"
+
+
+async def test_a_record_is_its_root_s_whoever_of_the_tree_asks() -> None:
+    setup = grove()
+    lead = await spawned(setup, "lead")
+    await record(setup)
+
+    assert codes(await proposed(setup, ask(lifetime_minutes=10), under(lead))) == RECORDED
 
 
 async def test_retiring_and_proposing_again_does_not_launder_a_record() -> None:
