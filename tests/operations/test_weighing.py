@@ -69,6 +69,11 @@ def test_a_weighed_score_is_a_score_and_without_history_the_same_to_the_digit(ra
     assert weighed(score, NONE) == score
 
 
+def test_no_score_is_more_than_all() -> None:
+    assert weighed(1.0, GOOD) == 1.0
+    assert weighed(1.0, BAD) == 0.88
+
+
 def test_what_did_better_comes_before_what_did_worse_where_the_words_fit_both_alike() -> None:
     assert scores(page(at(0.52, BAD), at(0.51), at(0.5, GOOD))) == [0.5, 0.51, 0.52]
 
