@@ -33,7 +33,12 @@ def test_every_tool_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "CONTRIBUTING.md", "docs/audit.md", "docs/guarantees.md", "docs/threat-model.md"]
+    "document",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        *(f"docs/{name}.md" for name in ("audit", "guarantees", "lifecycle", "threat-model")),
+    ],
 )
 def test_every_link_and_every_named_file_is_there(document: str) -> None:
     text = (REPOSITORY / document).read_text()
@@ -51,6 +56,16 @@ def test_every_reason_that_keeps_a_registry_entry_from_being_spawned_is_named() 
 
     assert named == codes
     assert ENTRY.code in "".join(rows("code"))
+
+
+def test_every_reason_that_a_task_comes_to_nothing_is_named() -> None:
+    lifecycle = (REPOSITORY / "docs" / "lifecycle.md").read_text()
+    operations = REPOSITORY / "mcp_agentspawn" / "operations"
+    sources = [operations / f"{name}.py" for name in ("delegate", "tasks", "following")]
+    codes = {code for file in sources for code in re.findall(r'"(task\.[a-z_]+)"', file.read_text())}
+    events = {"task.intent", "task.outcome", "task.ended", "task.answered", "task.cancel"}
+
+    assert {code for code in codes - events if f"`{code}`" not in lifecycle} == set()
 
 
 def test_the_files_that_are_shown_for_registries_are_fit() -> None:
