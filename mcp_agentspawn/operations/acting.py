@@ -16,7 +16,7 @@ from mcp_agentspawn.operations import removing
 from mcp_agentspawn.operations.afresh import in_reach, read_afresh
 from mcp_agentspawn.operations.announcing import announce
 from mcp_agentspawn.operations.handshake import greet
-from mcp_agentspawn.operations.quarantine import isolate, quarantine
+from mcp_agentspawn.operations.quarantine import differs_by_defaults, isolate, quarantine
 from mcp_agentspawn.operations.services import Services
 
 Work = Callable[[Head], Awaitable[bool]]
@@ -95,6 +95,8 @@ async def _still_due(services: Services, hint: Seen, actions: Sequence[Action]) 
 async def _one(services: Services, seen: Seen, action: Action) -> bool:
     if action.verb == "greet":  # asking changes nothing; what follows from the answer is recorded there
         return await _greet(services, seen, action)
+    if action.reason == "drift" and await _is_drift_of_the_schema(services, seen, action):
+        return False
     return await recorded(services, seen.ledger.root, action, partial(_do, services, seen, action))
 
 
@@ -118,6 +120,14 @@ async def _greet(services: Services, seen: Seen, action: Action) -> bool:
         return (await greet(services, seen.agents[action.id], proposal)).phase != proposal.phase
     except Upstream:
         return False
+
+
+async def _is_drift_of_the_schema(services: Services, seen: Seen, action: Action) -> bool:
+    """One of which it can not be said now is left as well, and looked at again."""
+    try:
+        return await differs_by_defaults(services, seen.agents[action.id], seen.proposals[action.id])
+    except Upstream:
+        return True
 
 
 async def _do(services: Services, seen: Seen, action: Action, head: Head) -> bool:

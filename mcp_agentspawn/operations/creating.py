@@ -16,6 +16,7 @@ from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.verdict import Allow, Decision, Deny, Finding, Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations import places
+from mcp_agentspawn.operations.announcing import announce
 from mcp_agentspawn.operations.answers import Applied, Refusal
 from mcp_agentspawn.operations.refusing import refuse
 from mcp_agentspawn.operations.services import Services
@@ -167,6 +168,7 @@ async def _mark(case: Case, agent: Subagent, head: Head) -> None:
     services, proposal = case.services, case.proposal
     try:
         await services.proposals.mark(proposal, "starting", agent_uid=agent.uid)
+        announce(services, agent, "Created", "It was approved as it is, and starts.")
     except (Conflict, Missing):
         current = await services.proposals.get(proposal.id)
         # Given up, ended, or already become another Agent: a proposal makes one, so this one is taken back.

@@ -158,7 +158,7 @@ async def test_one_that_misses_three_heartbeats_is_told_of_once_until_it_answers
 
     assert MISSES == 3
     assert told == [0, 0, 1, 1, 1, 1, 1, 2]
-    assert [reason for _, reason, _ in setup.world.announcements.told][1:] == ["Unresponsive"] * 2
+    assert [reason for _, reason, _ in setup.world.announcements.told][2:] == ["Unresponsive"] * 2
 
 
 async def test_only_what_is_ready_is_asked_and_only_when_its_turn_has_come() -> None:

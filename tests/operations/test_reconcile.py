@@ -98,7 +98,7 @@ async def test_an_agent_that_has_started_is_ready_once_it_has_answered() -> None
         ("ready", "card"),
     ]
     assert ("handshake.outcome", "ready") in at.bench.audit.events()
-    assert [told[1] for told in at.bench.world.announcements.told] == ["Ready"]
+    assert [told[1] for told in at.bench.world.announcements.told] == ["Created", "Ready"]
 
 
 async def test_who_does_not_lead_or_does_not_see_does_nothing_and_says_so() -> None:
@@ -280,7 +280,7 @@ async def test_crashes_are_told_once_each_and_the_fifth_cuts_it_off() -> None:
     stored = await stored_as(at.bench, agent)
     assert (stored.phase, stored.history[-1].reason) == ("quarantined", "crashes")
     told = [reason for id_, reason, _ in at.bench.world.announcements.told if id_ == agent]
-    assert told == ["Ready", "Crashing", "Crashing", "Quarantined"]
+    assert told == ["Created", "Ready", "Crashing", "Crashing", "Quarantined"]
 
 
 async def given(at: Stage, agent: str, **changes: Any) -> Task:
