@@ -49,6 +49,8 @@ ANSWERING = "deploy/test_answering.py"
 
 RUNTIME = "clients/test_kagent_runtime.py"
 AT_WORK = "agents/test_agents_at_work.py"
+KILLED_AT_WORK = "agents/test_agents_and_killed_servers.py"
+MISBEHAVING = "agents/test_agents_that_misbehave.py"
 ARCHITECTURE = "test_architecture.py"
 
 
@@ -411,7 +413,7 @@ PITFALLS = [
         "P40",
         "A crash between any two steps leaves something that the next call or repair completes or releases.",
         "the store's protocol",
-        every(EVERY_REQUEST, KILLED, KILLED_IN_TREES, LOST_ANSWERS, PAUSED, STORM),
+        every(EVERY_REQUEST, KILLED, KILLED_IN_TREES, LOST_ANSWERS, PAUSED, STORM, KILLED_AT_WORK),
     ),
     Guarantee(
         "P41",
@@ -451,13 +453,15 @@ PITFALLS = [
         "With an Agent goes all that is below it; what is not gone yet is named.",
         "EDDI's teardown",
         of(LINEAGE, "test_what_is_below_a_retired_agent_goes_with_it")
-        + of(KILLED_IN_TREES, "test_killed_between_the_top_of_a_tree_and_what_is_below_it"),
+        + of(KILLED_IN_TREES, "test_killed_between_the_top_of_a_tree_and_what_is_below_it")
+        + of(KILLED_AT_WORK, "test_a_tree_that_was_being_taken_down_when_the_server_was_killed_is_taken_down"),
     ),
     Guarantee(
         "P45",
-        "What is below an Agent that died is taken away, also by a server that was not there when it died.",
+        "What is below an Agent that died is taken away, and so is one whose one task has ended, by whichever server is there.",
         "gents #382",
-        of(LINEAGE, "test_what_is_below_an_agent_that_died_is_taken_away"),
+        of(LINEAGE, "test_what_is_below_an_agent_that_died_is_taken_away")
+        + of(TASKS, "test_one_that_is_there_for_one_task_goes_when_that_has_ended_and_its_result_stays"),
     ),
     Guarantee(
         "P46",
@@ -675,7 +679,12 @@ ATTACKS = [
             "test_a_tool_approval_is_given_by_a_person_and_by_nothing_that_an_agent_says",
             "test_one_in_quarantine_gets_no_work",
         )
-        + of(AT_WORK, "test_a_tool_that_needs_approval_is_called_when_a_person_says_so_and_not_before"),
+        + of(AT_WORK, "test_a_tool_that_needs_approval_is_called_when_a_person_says_so_and_not_before")
+        + of(
+            MISBEHAVING,
+            "test_hostile_words_come_as_data_with_nothing_hidden_and_no_credential",
+            "test_ten_megabytes_end_the_task_and_nothing_else",
+        ),
     ),
     Guarantee(
         "T11",

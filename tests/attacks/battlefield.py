@@ -87,6 +87,7 @@ TEMPLATES: dict[str, Document] = {
     "bold": RESEARCHER | {"tools": {"web-search": {**RESEARCHER["tools"]["web-search"], "ask_first": []}}},
     "narrow-spawner": RESEARCHER | {"depth": 1, "parameters": _narrowing("pages", "site", "deeper")},
     "narrow": RESEARCHER | {"parameters": _narrowing("pages", "site", "deeper")},
+    "single": RESEARCHER | {"lifetime": {**RESEARCHER["lifetime"], "one_task": True}},
     "disguised": RESEARCHER | {"tools": {"helpers": {"allow": ["look"], "default": ["look"]}}},
 }
 KIND = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/agents.kagent.dev"
