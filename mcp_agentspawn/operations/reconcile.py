@@ -50,7 +50,7 @@ class Reconciler:
         self._running: dict[tuple[Lane, str], asyncio.Task[Sequence[Action]]] = {}
         self._turns = {lane: asyncio.Semaphore(AT_ONCE) for lane in ("change", "greet")}
         self._roots = {lane: asyncio.Semaphore(ROOTS_AT_ONCE) for lane in ("change", "greet")}
-        self._everything_at = self._follow_at = LONG_AGO
+        self._everything_at = self._follow_at = self._clear_at = LONG_AGO
 
     async def run_pass(self) -> Sequence[Action]:
         """Begin what is due; returns what was done since the last pass. What takes long goes on meanwhile.
@@ -106,7 +106,10 @@ class Reconciler:
             self._look_at(root, seen, now)
         self._hearts.know(now, worlds.values())
         self._patience.forget(now, [agent.uid for seen in worlds.values() for agent in seen.agents.values()])
-        self._begin("clear", "", self._clear({root: seen.ledger.account for root, seen in worlds.items()}))
+        if self._clear_at <= now:
+            self._clear_at = now + EVERYTHING_EVERY
+            accounts = {root: seen.ledger.account for root, seen in worlds.items()}
+            self._begin("clear", "", clear(self._services, accounts))
 
     def _seen(self, root: str) -> Seen:
         return in_reach(self._services, self._observer.seen(root))
@@ -145,9 +148,6 @@ class Reconciler:
             tasks = await asyncio.gather(*(self._services.tasks.get(id_) for id_ in ids))
             await refresh_open(self._services, [task for task in tasks if task is not None])
         return []
-
-    async def _clear(self, accounts: dict[str, str]) -> Sequence[Action]:
-        return await clear(self._services, accounts)
 
     def _begin(self, lane: Lane, root: str, work: Coroutine[None, None, Sequence[Action]]) -> None:
         if (lane, root) in self._running:
