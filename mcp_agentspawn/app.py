@@ -184,9 +184,9 @@ def _reconciling(reconciler: Reconciler, world: World, metrics: Metrics) -> Loop
         for action in done:
             metrics.repaired(action.verb)
             log.info("reconciled", action=action.verb, agent=action.id)
-        if (problems := list(observer.problems())) != said:
+        if (problems := [*observer.problems(), *filter(None, [world.leadership.problem])]) != said:
             said[:] = problems
-            log.warning("not everything is watched" if problems else "everything is watched", problems=problems)
+            log.warning("the subagents are not looked after" if problems else "all is well again", problems=problems)
 
     return Loop("reconcile", RECONCILE_SECONDS, reconcile, world.observer.changed)
 

@@ -58,11 +58,14 @@ class Cordon(Protocol):
     """Cuts subagents off from everything, and everything from them."""
 
     async def cut_off(self, agent: Subagent) -> None:
-        """Let nothing reach it, and it reach nothing; once more is the same. Raises `Upstream` kinds."""
+        """Let nothing reach it, and it reach nothing; once more is the same. Raises `Upstream` kinds.
+
+        `Refused("cordon.incomplete", …)`: all that could be done is done, and a way is left open by somebody else's rule.
+        """
         ...
 
     async def lift(self, home: str, agent: str) -> None:
-        """Remove what cut it off; nothing there is success."""
+        """Remove what cut it off; nothing there is success. Raises `Unavailable` as long as a pod of it is there."""
         ...
 
     async def standing(self, home: str) -> Mapping[str, str]:
