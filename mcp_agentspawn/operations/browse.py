@@ -43,8 +43,9 @@ async def _read(services: Services, caller: Caller, id_: str) -> tuple[Proposal,
     proposal, agent = await asyncio.gather(services.proposals.get(id_), services.agents.get(caller.root.home, id_))
     if proposal is None or proposal.root != caller.root.name:
         return None
-    agent = agent if agent is not None and agent.virtual_user == caller.root.virtual_user else None
-    return proposal, await seen_since(services, proposal, agent)
+    standing = await seen_since(services, proposal, agent)
+    is_own = standing is not None and standing.virtual_user == caller.root.virtual_user
+    return proposal, standing if is_own else None
 
 
 async def get_subagent(services: Services, caller: Caller, agent: str) -> Found | Refusal:
@@ -59,7 +60,7 @@ async def get_subagent(services: Services, caller: Caller, agent: str) -> Found 
         next_step=NEXT_STEPS.get(fields["phase"], ""),
         history=history(proposal),
         record=track_record(ledger, proposal.request.template, proposal.request.entry),
-        tasks=await _open_tasks(services, caller, agent),
+        tasks=await _open_tasks(services, caller, agent) if standing else (),
     )
 
 
