@@ -60,7 +60,7 @@ class Cordon(Protocol):
     async def cut_off(self, agent: Subagent) -> None:
         """Let nothing reach it, and it reach nothing; once more is the same. Raises `Upstream` kinds.
 
-        `Refused("cordon.incomplete", …)`: all that could be done is done, and a way is left that is somebody else's rule.
+        `Refused("cordon.incomplete", …)`: all was done that can be; a rule of somebody else leaves a way.
         """
         ...
 
