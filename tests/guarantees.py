@@ -458,7 +458,7 @@ PITFALLS = [
     ),
     Guarantee(
         "P45",
-        "What is below an Agent that died is taken away, and one whose single task has ended, by whichever server is there.",
+        "What is below an Agent that died is taken away, and one whose single task has ended, by any server there is.",
         "gents #382",
         of(LINEAGE, "test_what_is_below_an_agent_that_died_is_taken_away")
         + of(TASKS, "test_one_that_is_there_for_one_task_goes_when_that_has_ended_and_its_result_stays"),
