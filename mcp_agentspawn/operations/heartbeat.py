@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,6 +59,10 @@ class Heartbeats:
         for pulse in sorted(due, key=lambda pulse: pulse.at)[:room]:
             pulse.at = now + EVERY * (1 + JITTER * (2 * self._chance() - 1))
             self._asking[pulse.agent.uid] = asyncio.create_task(self._ask(pulse))
+
+    def asking(self) -> Collection[asyncio.Task[None]]:
+        """What is being asked now."""
+        return list(self._asking.values())
 
     async def settle(self) -> None:
         """Wait until all that were asked have answered, or have not."""

@@ -79,8 +79,10 @@ class Reconciler:
             async with asyncio.timeout(ENDS_WITHIN_SECONDS):
                 await self.settle()
         except (TimeoutError, Upstream):  # another one finds what is left
-            for task in self._running.values():
+            left = [*self._running.values(), *self._hearts.asking()]
+            for task in left:
                 task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
         finally:
             await self._leadership.release()
 
