@@ -44,6 +44,7 @@ async def test_a_message_that_was_on_its_way_when_the_server_was_killed_is_given
 
 async def test_a_tree_that_was_being_taken_down_when_the_server_was_killed_is_taken_down(village: Village) -> None:
     lead = await village.lead()
+    await village.ready(lead.agent)
     below = [await lead.spawn(f"Part {number}", lifetime_minutes=5) for number in range(3)]
     retiring = asyncio.create_task(village.caller.retire(lead.agent))
 

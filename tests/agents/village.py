@@ -157,12 +157,14 @@ class Village:
         """A ready subagent."""
         parameters = [{"name": "topic", "value": topic}]
         agent = await self.caller.spawn(parameters=parameters, **changes)
-
-        async def ready() -> bool:
-            return await self.phase(agent) == "ready" or (await self.delegate(agent, "Hello"))["outcome"] == "allowed"
-
-        await until(ready)
+        await self.ready(agent)
         return agent
+
+    async def ready(self, agent: str) -> None:
+        async def is_ready() -> bool:
+            return await self.phase(agent) == "ready"
+
+        await until(is_ready)
 
     async def lead(self) -> Orchestrator:
         """A subagent that may spawn, as alice approved it, as a caller with its own credential."""

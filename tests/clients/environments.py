@@ -23,7 +23,7 @@ def missing(reason: str) -> None:
 
 def kagent_python() -> Path:
     if not (KAGENT / STAMP).exists():
-        missing("kagent's runtime is not installed: run `make clients`")
+        missing("kagent's runtime is not installed: run `make setup`")
     return KAGENT / "bin/python"
 
 
