@@ -77,7 +77,9 @@ class Stage:
         await self._decide(made, self.case.given)
         self.clock.time += timedelta(minutes=self.case.given.minutes_later)
         await self._arrange(caller)
-        return replace(_said(await apply(self.services, caller, made.proposal, made.digest)), risk=made.risk)
+        answer = await apply(self.services, caller, made.proposal, made.digest)
+        await self.services.later.settle()
+        return replace(_said(answer), risk=made.risk)
 
     async def _remember(self) -> None:
         """Put on record what is given to be there."""
