@@ -18,7 +18,7 @@ from mcp_agentspawn.localplane.tools import ToolServers
 
 API_VERSION = "kagent.dev/v1alpha2"
 MODELS: Mapping[str, str] = {"default-model-config": "gpt-4.1", "fast-model-config": "gpt-4.1-mini"}
-"""ModelConfig to model. The models are examples: nothing on this machine calls one."""
+"""ModelConfig to model. The models are examples: who is asked here is what the environment names, or a stand-in."""
 MODEL_SECRET = "model-api-key"  # noqa: S105 - the name of a Secret, which its user creates
 DESCRIPTIONS: Mapping[str, str] = {
     "web-search": "Searches and reads a small library of documents",
