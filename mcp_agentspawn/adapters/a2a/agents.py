@@ -204,7 +204,7 @@ class A2aAgents:
             headers[VERSION_HEADER] = wire
         if TRACE.match(at.trace):
             headers["traceparent"] = at.trace
-        return Call(url if body is not None else url + CARD_PATH, headers, body, turn.deadline)
+        return Call(url if body is not None else url + CARD_PATH, headers, body, turn.deadline, turn.known.large)
 
 
 def _remember(known: Known, failure: Failed | Declined) -> None:

@@ -37,12 +37,16 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked, of whom; `body` is `None` to fetch. `deadline` is the loop's time."""
+    """What is asked, of whom; `body` is `None` to fetch. `deadline` is the loop's time.
+
+    `large` is taken for a large answer, so that nobody takes more than one of the few places for these.
+    """
 
     url: str
     headers: Mapping[str, str]
     body: bytes | None
     deadline: float
+    large: asyncio.Lock
 
 
 class Exchange:
@@ -72,7 +76,7 @@ class Exchange:
                 response = await self._transport.handle_async_request(_request(call, sent))
                 try:
                     _check_head(response)
-                    return await self._read(response, read)
+                    return await self._read(response, call.large, read)
                 finally:
                     await response.aclose()
         except ValueError:
@@ -81,11 +85,12 @@ class Exchange:
             # What an agent sends may stand in the error's own text, so it is not kept.
             raise Failed(sent.came_to) from None
 
-    async def _read(self, response: httpx.Response, read: Callable[[bytes], Read]) -> Read:
+    async def _read(self, response: httpx.Response, own: asyncio.Lock, read: Callable[[bytes], Read]) -> Read:
         body = bytearray()
         async with AsyncExitStack() as room:
             async for chunk in response.aiter_raw():
                 if len(body) <= LARGE_BYTES < len(body) + len(chunk):
+                    await room.enter_async_context(own)
                     await room.enter_async_context(self._large)
                 body += chunk
                 if len(body) > MOST_ANSWER_BYTES:

@@ -41,7 +41,7 @@ class Breaker:
         self._failures, self._pause, self._trying = 0, FIRST_SECONDS, False
 
     def failed(self) -> None:
-        """It did not answer. Those who asked before it was given up make no pause longer."""
+        """It did not answer; the pause is twice as long after each one who asked alone."""
         self._failures += 1
         if self._trying:
             self._pause = min(MOST_SECONDS, self._pause * 2)
@@ -56,12 +56,16 @@ class Breaker:
 
 @dataclass(slots=True)
 class Known:
-    """One agent. `room` is for those who ask it at the same time, `answering` for one who answers what it asks."""
+    """One agent. `room` is for those who ask it at the same time.
+
+    `answering` is for one who answers what it asks, and `large` for one of its answers that is large.
+    """
 
     breaker: Breaker
     wire: Wire | None = None
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
     answering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Memory:

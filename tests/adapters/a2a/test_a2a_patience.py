@@ -7,17 +7,22 @@ import pytest
 
 from mcp_agentspawn.adapters.a2a import A2aAgents
 from mcp_agentspawn.adapters.a2a import agents as module
+from mcp_agentspawn.adapters.a2a.exchange import LARGE_BYTES, MOST_LARGE_AT_ONCE
+from mcp_agentspawn.adapters.a2a.patience import MOST_REMEMBERED, Memory
 from mcp_agentspawn.core.delegation import Address
 from mcp_agentspawn.core.errors import Unavailable
 from tests.adapters.a2a.hostile import (
     HERE,
+    Connection,
     agent,
     answering,
+    artifact,
     error,
     resetting,
     silent,
     talking,
     task,
+    text,
     told,
 )
 from tests.localplane.waiting import until
@@ -123,3 +128,42 @@ async def test_who_waits_in_vain_for_a_place_is_told_that_nothing_was_sent(monke
         for task_ in looking:
             task_.cancel()
         await asyncio.gather(*looking, return_exceptions=True)
+
+
+async def half_of_much(connection: Connection) -> None:
+    """More than a large answer's first part, and then nothing."""
+    head = b"HTTP/1.1 200 -\r\ncontent-type: application/json\r\ncontent-length: 9000000\r\n\r\n"
+    await connection.write(head + b" " * (2 * LARGE_BYTES))
+    await silent(connection)
+
+
+async def test_large_answers_are_few_at_a_time_and_one_of_each_agent_and_small_ones_pass_them() -> None:
+    def at(name: str) -> Address:
+        return Address("subagents", "helper-1", name, "user")
+
+    async with agent(half_of_much) as slow, talking(slow) as agents:
+        large = agents._exchange._large
+        waiting_ = [asyncio.create_task(agents.look(at("uid-1"), "t-1")) for _ in range(8)]
+        await until(lambda: len(slow.requests) == 8 and large._value == MOST_LARGE_AT_ONCE - 1)
+        waiting_ += [asyncio.create_task(agents.look(at(f"uid-{number}"), "t-1")) for number in range(2, 9)]
+        await until(large.locked)
+
+        slow.behaviours = [answering(task(artifacts=[artifact(text("x" * 100_000))]))]
+        assert (await agents.look(at("uid-9"), "t-1")).state == "completed"
+        for task_ in waiting_:
+            task_.cancel()
+        await asyncio.gather(*waiting_, return_exceptions=True)
+        assert large._value == MOST_LARGE_AT_ONCE
+
+
+def test_agents_that_were_not_asked_for_long_are_forgotten() -> None:
+    memory = Memory(lambda: 0.0)
+    first = memory.of("first")
+    for number in range(MOST_REMEMBERED - 1):
+        memory.of(number)
+    assert memory.of("first") is first
+
+    memory.of("another")
+    memory.of(1)
+    assert memory.of("first") is first
+    assert len(memory._known) == MOST_REMEMBERED

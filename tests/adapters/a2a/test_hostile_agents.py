@@ -312,7 +312,7 @@ async def test_the_loop_goes_on_while_a_large_answer_is_read() -> None:
 
     async with agent(answering(task(artifacts=[artifact(text("x" * 100_000))]))) as stranger:
         exchange, turner = Exchange(secure=False), asyncio.create_task(turning())
-        call = Call(stranger.url, {}, b"{}", asyncio.get_running_loop().time() + 20)
+        call = Call(stranger.url, {}, b"{}", asyncio.get_running_loop().time() + 20, asyncio.Lock())
         try:
             assert await exchange.ask(call, read) >= 10
         finally:
