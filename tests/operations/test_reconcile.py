@@ -18,6 +18,7 @@ from mcp_agentspawn.operations.reconcile import Reconciler
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, NOON, ROOT, Bench
 from tests.operations.doubles import failing
+from tests.operations.faulty_ports import Killed
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, grove, held, line, spawned, standing, stored_as
 
 
@@ -265,6 +266,32 @@ async def test_two_at_once_retire_each_once_and_forget_nothing() -> None:
     assert sorted(removals) == sorted(first)
     assert (await standing(setup), await held(setup), setup.world.keyring.tokens) == (set(), set(), {})
     assert {(await stored_as(setup, id_)).phase for id_ in first} == {"retired"}
+
+
+async def test_when_the_leader_ends_amid_a_cascade_the_other_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = grove()
+    leader, other = stage(setup), stage(setup)
+    other.leadership.leads = False
+    agents = await line(setup)
+    await leader.passed()
+    expire, steps = setup.world.agents.expire, iter([True])
+
+    async def once(*arguments: Any) -> bool:
+        if next(steps, False):
+            return await expire(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.world.agents, "expire", once)
+        with pytest.raises(Killed):
+            await leader.passed(minutes=30)
+    assert await other.passed() == []
+    assert await standing(setup) == set(agents[:2])
+    other.leadership.leads = True
+
+    assert await other.passed(seconds=15) == [("expire", agents[1]), ("expire", agents[0])]
+    assert [(await stored_as(setup, id_)).phase for id_ in agents] == ["retired"] * 3
+    assert sorted(id_ for verb, id_ in other.done() if verb == "expire") == sorted(agents)
 
 
 async def test_crashes_are_told_once_each_and_the_fifth_cuts_it_off() -> None:
