@@ -29,6 +29,7 @@ CROSSING = "faults/test_crossing.py"
 DRIFT = "faults/test_refused_at_apply.py"
 KILLED = "faults/test_killed.py"
 KILLED_IN_TREES = "faults/test_killed_in_trees.py"
+LEADER_KILLED = "faults/test_leader_killed.py"
 LOST_ANSWERS = "faults/test_lost_answers.py"
 PAUSED = "faults/test_paused.py"
 RACES = "faults/test_races.py"
@@ -461,7 +462,8 @@ PITFALLS = [
         "What is below an Agent that died is taken away, and one whose single task has ended, by any server there is.",
         "gents #382",
         of(LINEAGE, "test_what_is_below_an_agent_that_died_is_taken_away")
-        + of(TASKS, "test_one_that_is_there_for_one_task_goes_when_that_has_ended_and_its_result_stays"),
+        + of(TASKS, "test_one_that_is_there_for_one_task_goes_when_that_has_ended_and_its_result_stays")
+        + every(LEADER_KILLED),
     ),
     Guarantee(
         "P46",
