@@ -114,6 +114,7 @@ UNREADABLE = {
     "a key twice": answering(b'{"result":{"id":"t","id":"u","contextId":"c","status":{"state":"completed"}}}'),
     "a number of 5000 digits": answering(b'{"result":%s}' % HUGE),
     "deep nesting": answering(b'{"result":' + b"[" * 20_000 + b"]" * 20_000 + b"}"),
+    "nesting that is only too deep for people": answering(b'{"result":' + b"[" * 100 + b"]" * 100 + b"}"),
     "no result": answering(b'{"jsonrpc":"2.0","id":1}'),
     "half a text": answering(task()[:-9]),
     "not UTF-8": answering(task().replace(b"t-1", b"\xff\xfe\xfd")),
