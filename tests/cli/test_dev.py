@@ -18,11 +18,12 @@ import pytest_asyncio
 import yaml
 
 from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.command import _once, _tell
 from mcp_agentspawn.cli.dev.models import configured
 from mcp_agentspawn.cli.dev.registry_story import hire
 from mcp_agentspawn.cli.dev.story import retire, spawn
 from mcp_agentspawn.cli.dev.telling import Teller, caller
-from mcp_agentspawn.cli.dev.working_story import account, live, work
+from mcp_agentspawn.cli.dev.working_story import live, work
 from mcp_agentspawn.cli.dev.world import LocalWorld, local_world
 from mcp_agentspawn.core.registry import Handle
 from mcp_agentspawn.localplane import Binaries
@@ -131,20 +132,27 @@ async def test_every_step_from_a_registry_s_entry_to_an_agent_is_confirmed(
     assert re.search(r"Log Analyst \(main\): .* \(not spawnable: registry.image_not_allowed", said)
 
 
-async def test_every_step_of_a_subagent_s_work_is_confirmed_by_the_agent_and_the_audit(
+async def test_the_whole_demonstration_is_confirmed_by_the_agents_and_the_audit_too(
     world: LocalWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    teller = Teller()
-    agent = await spawn(world, teller)
-    assert await live(world, teller, agent)
-    tasks = await work(world, teller, agent)
-    await retire(world, teller, agent)
-    await account(world, teller, agent, tasks)
+    failed = ["it did not come to its end"]
+    await _once(world, failed)
 
-    assert (teller.failed, len(tasks)) == ([], 2)
+    assert failed == []
     said = capsys.readouterr().out
-    assert "the agent itself says, over A2A, that it is done" in said
-    assert re.search(r"state +input_required, asks a question", said)
+    assert said.count("the agent itself says, over A2A, that it is done") == 4
+    assert len(re.findall(r"state +input_required, asks a question", said)) == 2
+    assert len(re.findall(r"confirmed +nothing of it was altered", said)) == 2
+
+
+async def test_the_subagent_that_is_left_to_look_at_is_live_and_ready(world: LocalWorld) -> None:
+    await _tell(world)
+    token_file = world.cluster.credentials.callers["orchestrator"]
+    async with caller("call", world.mcp_url, token_file, Teller()) as orchestrator:
+        [left] = (await orchestrator.call("list_subagents"))["subagents"]
+
+    assert (left["phase"], world.agents.process_id("subagents", left["agent"]) is not None) == ("ready", True)
+    await retire(world, Teller(), left["agent"])
 
 
 async def test_the_story_of_work_fails_when_the_agent_does_not_confirm(

@@ -100,6 +100,7 @@ def test_compaction_is_said_in_the_runtime_s_words() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"modelConfig": ""},
         {"tools": [{"type": "Agent", "agent": {"name": "other"}}]},
         {"tools": [TOOL | {"mcpServer": SERVER | {"kind": "MCPServer"}}]},
         {"tools": [TOOL | {"mcpServer": SERVER | {"namespace": "elsewhere"}}]},

@@ -40,8 +40,10 @@ def references(agent: Object) -> set[Reference]:
     declarative = agent["spec"]["declarative"]
     if "systemMessage" not in declarative:
         raise Untranslatable("the laptop reads no system message from elsewhere")
+    if not declarative.get("modelConfig"):
+        raise Untranslatable("it names no ModelConfig")
     servers = {("remotemcpservers", name) for name in map(_server, declarative.get("tools", []))}
-    return {("modelconfigs", declarative.get("modelConfig", "")), *servers}
+    return {("modelconfigs", declarative["modelConfig"]), *servers}
 
 
 def secrets_of(agent: Object, found: Mapping[Reference, Object]) -> set[str]:
