@@ -25,6 +25,8 @@ OPTIONS = {
     "allowed-origins": "Browser origins to accept; default none.",
     "public-url": "The MCP endpoint as callers see it.",
     "token-issuer": "Who issues the callers' tokens (RFC 9728 metadata); default the cluster's usual issuer.",
+    "a2a-url": "Where subagents are talked to, with {namespace} and {name}; default each one's own Service.",
+    "a2a-wire": "The version of A2A that they speak: 0.3, 1.0, or auto, which is the default.",
     "log-level": "debug, info, warning or error.",
     "drain-seconds": "How long to serve on, not ready, before ending; default 0.",
     "kubeconfig": "The cluster and identity; default the pod's own, or else KUBECONFIG.",

@@ -20,7 +20,6 @@ from mcp_agentspawn.core.delegation import (
     Task,
     TaskAnswer,
     TaskState,
-    asked_digest,
     message_id,
 )
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome, Upstream
@@ -28,6 +27,7 @@ from mcp_agentspawn.core.model import Root, Subagent
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.untrusted import shown
 from mcp_agentspawn.guards import TaskRules
+from mcp_agentspawn.operations.answering import counting
 from mcp_agentspawn.operations.outcomes import record_end
 from mcp_agentspawn.operations.services import Services
 
@@ -233,13 +233,9 @@ async def _give_up(services: Services, task: Task, reason: str) -> Task:
 
 async def _bring_answer(services: Services, task: Task, trace: str) -> Task:
     """Send the first answer that a person gave to these very calls; none leaves the task as it is."""
-    digest = asked_digest(task)
-    answers = [
-        one for one in await services.task_answers.of(task.id) if (one.task_uid, one.digest) == (task.uid, digest)
-    ]
-    if not answers:
+    answer = counting(task, await services.task_answers.of(task.id))
+    if answer is None:
         return task
-    answer = min(answers, key=lambda one: (one.decided_at or services.clock.now(), one.name))
     id_ = message_id(task.id, answer.name)
     if id_ in task.sent or len(task.sent) >= MOST_SENT:
         return task
