@@ -203,7 +203,10 @@ class RemoteAgents(Protocol):
         ...
 
     async def send(self, at: Address, message: Message) -> Report:
-        """Say something to it; answers as soon as it has taken the message, not when its work is done."""
+        """Say something to it; answers as soon as it has taken the message, not when its work is done.
+
+        An answer, or a decision, is `Refused("rejected", …)` unless exactly those calls still wait.
+        """
         ...
 
     async def look(self, at: Address, remote: str) -> Report:
