@@ -29,11 +29,13 @@ lint: $(ENVIRONMENT) ## Format, lint and types
 soak: setup clients ## The tests with their full counts
 	@SOAK=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
-bench: setup ## Speed and memory, as ratios against the bare operation
+bench: setup clients ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn
 	@$(BIN)/python -m bench.hot
 	@$(BIN)/python -m bench.content
 	@$(BIN)/python -m bench.search
+	@$(BIN)/python -m bench.delegate
+	@$(BIN)/python -m bench.reconcile
 
 quality: $(ENVIRONMENT) ## How well searches find what was meant, as the README's table
 	@$(BIN)/python -m tests.quality.measure

@@ -18,8 +18,8 @@ HOSTILE = (
 )
 
 
-async def test_megabytes_are_cut_and_said_to_be(village: Village) -> None:
-    village.models.minds["Write"] = lambda _turn: "word " * (TEN_MEGABYTES // 10)
+async def test_ten_megabytes_are_cut_and_said_to_be(village: Village) -> None:
+    village.models.minds["Write"] = lambda _turn: "word " * (TEN_MEGABYTES // 5)
     agent = await village.spawn()
     begun = await village.delegate(agent, "Write much.", wait_seconds=20)
     answer = await village.ended(begun["task"])
@@ -28,11 +28,10 @@ async def test_megabytes_are_cut_and_said_to_be(village: Village) -> None:
     assert len(answer["result"].encode()) <= MOST_RESULT_BYTES
 
 
-async def test_ten_megabytes_end_the_task_and_nothing_else(village: Village) -> None:
-    """The runtime says everything twice, as an artifact and as a message, and so much is not read to its end."""
-    village.models.minds["Write"] = lambda _turn: "word " * (TEN_MEGABYTES // 5)
+async def test_more_than_is_read_ends_the_task_and_nothing_else(village: Village) -> None:
+    village.models.minds["Write"] = lambda _turn: "word " * (3 * TEN_MEGABYTES // 5)
     agent = await village.spawn()
-    begun = await village.delegate(agent, "Write much.", wait_seconds=20)
+    begun = await village.delegate(agent, "Write too much.", wait_seconds=20)
     answer = await village.ended(begun["task"])
 
     assert (answer["state"], [reason["code"] for reason in answer["reasons"]]) == ("failed", ["task.too_large"])

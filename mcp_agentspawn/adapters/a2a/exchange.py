@@ -15,9 +15,10 @@ import httpx
 
 from mcp_agentspawn.adapters.a2a.failures import Failed, Kind
 
-MOST_ANSWER_BYTES = 16 * 1024 * 1024
+MOST_ANSWER_BYTES = 24 * 1024 * 1024
+"""Ten megabytes are said twice by kagent's runtime, as an artifact and as a message, and are to be cut, not refused."""
 LARGE_BYTES = 1024 * 1024
-MOST_LARGE_AT_ONCE = 4
+MOST_LARGE_AT_ONCE = 3
 READ_ASIDE_BYTES = 16 * 1024
 """What is longer is read in a thread: even the most crowded answer of this length is read in milliseconds."""
 MOST_CONNECTIONS = 64

@@ -266,7 +266,7 @@ async def test_a_result_of_megabytes_is_cut_and_says_so() -> None:
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("verb", ["card", "look", "send"])
 async def test_an_answer_past_the_bound_is_not_read_to_its_end(verb: str) -> None:
-    body = b'{"result":"' + b"x" * (20 * 1024 * 1024) + b'"}'
+    body = b'{"result":"' + b"x" * (28 * 1024 * 1024) + b'"}'
 
     assert code(await what_becomes(verb, answering(body))) == "too_large"
     tracemalloc.start()
