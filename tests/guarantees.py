@@ -685,7 +685,7 @@ ATTACKS = [
         + of(
             MISBEHAVING,
             "test_hostile_words_come_as_data_with_nothing_hidden_and_no_credential",
-            "test_ten_megabytes_end_the_task_and_nothing_else",
+            "test_more_than_is_read_ends_the_task_and_nothing_else",
         ),
     ),
     Guarantee(
