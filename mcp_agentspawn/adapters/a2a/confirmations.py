@@ -5,7 +5,9 @@ the approval of all that waits, and a call that an answer leaves out for approve
 what is only rejected is rejected as a whole.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from json import loads
 from typing import Any
@@ -17,6 +19,11 @@ from mcp_agentspawn.core.digest import MOST_INTEGER, canonical
 QUESTION = "ask_user"
 MOST_PENDING = 32
 MOST_NAME_CHARACTERS = 256
+MOST_ARGUMENTS_BYTES = 128 * 1024
+"""Of all calls of a task together, as they are stored: an object has at most a megabyte and a half."""
+DOUBLED = re.compile(r'["\\]')
+WRITTEN_OUT = re.compile("[<>&\u2028\u2029]")
+ESCAPE_BYTES = 6
 AGENT_INFIX = "__NS__"
 """In the name of a tool that is an agent: what that one's own calls are is not told through two levels."""
 
@@ -25,11 +32,14 @@ Part = tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
 def pending_of(parts: Iterable[Part]) -> tuple[PendingCall, ...]:
-    """The calls that wait. Raises `Unreadable` when there are more than can be shown, or one can not be told."""
+    """The calls that wait; those for whose arguments there is no room have `""` for them.
+
+    Raises `Unreadable` when there are more than can be shown, or one can not be told.
+    """
     calls = tuple(chain.from_iterable(_calls(data) for data, metadata in parts if _waits(metadata)))
     if len(calls) > MOST_PENDING or any(len(word) > MOST_NAME_CHARACTERS for c in calls for word in (c.id, c.tool)):
         raise Unreadable("more waits than can be shown")
-    return calls
+    return tuple(_with_room(calls))
 
 
 def asks_of(pending: Sequence[PendingCall]) -> Asks:
@@ -72,6 +82,24 @@ def can_be_decided(pending: Sequence[PendingCall], message: Message) -> bool:
     told_apart = all(ids) and len(set(ids)) == len(ids)
     shown = all(call.arguments for call in pending if call.id in approved)
     return not approved or (told_apart and shown and approved <= set(ids))
+
+
+def _with_room(calls: Iterable[PendingCall]) -> Iterator[PendingCall]:
+    room = MOST_ARGUMENTS_BYTES
+    for call in calls:
+        needed = _stored_bytes(call.arguments)
+        if needed > room:
+            yield replace(call, arguments="")
+            continue
+        room -= needed
+        yield call
+
+
+def _stored_bytes(arguments: str) -> int:
+    """How long it is within the JSON of an API server, which writes some characters out that need not be."""
+    written_out = WRITTEN_OUT.findall(arguments)
+    plain = len(arguments.encode()) - sum(len(character.encode()) for character in written_out)
+    return plain + len(DOUBLED.findall(arguments)) + ESCAPE_BYTES * len(written_out)
 
 
 def _waits(metadata: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """What an agent waits for, and what is sent to it then: never more than was decided."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -88,6 +89,23 @@ async def test_calls_that_can_not_all_be_told_are_not_told_in_part(calls: list[d
     with pytest.raises(Refused) as refused:
         await looked_at(waiting(*calls))
     assert refused.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("character", ["<", "&", '"', "\u2028", "\U0001f600", "x"])
+async def test_what_waits_is_never_more_than_can_be_stored(character: str) -> None:
+    """Go's JSON writes some characters out in six bytes, and quotation marks of the arguments are escaped twice."""
+    calls = [{**FETCH, "id": f"call-{number}", "args": {"x": character * 8000}} for number in range(32)]
+
+    report = await looked_at(waiting(*calls))
+
+    stored = json.dumps([call.arguments for call in report.pending], ensure_ascii=False)
+    for written_out in "<>&\u2028\u2029":
+        stored = stored.replace(written_out, "\\u0000")
+    assert len(stored.encode()) < 130 * 1024
+    shown = [bool(call.arguments) for call in report.pending]
+    assert any(shown)
+    assert shown == sorted(shown, reverse=True)
+    assert report.asks == "tool_approval"
 
 
 async def data_of(body: bytes, **answer: Any) -> dict[str, Any]:
