@@ -159,8 +159,9 @@ class Card:
 class Message:
     """What is said to an agent: a text, or a person's decisions on the calls that wait.
 
-    `task` is the agent's own id of the task that it answers, `""` for a new one. `calls` are the questions that the
-    text answers. `decisions` say of each pending call, by id, whether it may be made; then `text` is the reason.
+    `task` is the agent's own id of the task that it answers, `""` for a new one. `calls` are those that waited when it
+    was answered, questions for a text: it is the answer to no others. `decisions` say of each pending call, by id,
+    whether it may be made; then `text` is the reason.
     """
 
     id: str

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from mcp_agentspawn.content.redacting import redacted
 from mcp_agentspawn.core.delegation import (
@@ -233,16 +234,38 @@ async def _give_up(services: Services, task: Task, reason: str) -> Task:
 
 async def _bring_answer(services: Services, task: Task, trace: str) -> Task:
     """Send the first answer that a person gave to these very calls; none leaves the task as it is."""
-    answer = counting(task, await services.task_answers.of(task.id))
-    if answer is None:
+    digest = asked_digest(task)
+    answers = [
+        one for one in await services.task_answers.of(task.id) if (one.task_uid, one.digest) == (task.uid, digest)
+    ]
+    if not answers:
         return task
-    id_ = message_id(task.id, answer.name)
-    if id_ in task.sent or len(task.sent) >= MOST_SENT:
-        return task
+    answer = min(answers, key=lambda one: (one.decided_at or services.clock.now(), one.name))
+    id_ = _not_yet_sent(services.clock.now(), task, answer)
+    return await services.later.finish(_bring(services, task, answer, id_, trace)) if id_ else task
+
+
+def _not_yet_sent(now: datetime, task: Task, answer: TaskAnswer) -> str:
+    """The id under which this answer is to be sent now; `""` when it was sent.
+
+    What may have been sent is sent again only when the agent waits with these very calls for so long that it was not.
+    """
+    ids = (message_id(task.id, answer.name, times) for times in range(MOST_SENT))
+    earlier = list(takewhile(task.sent.__contains__, ids))
+    if len(task.sent) >= MOST_SENT or (earlier and not _is_over(now, task.changed_at, UNKNOWN_AFTER)):
+        return ""
+    return message_id(task.id, answer.name, len(earlier))
+
+
+async def _bring(services: Services, task: Task, answer: TaskAnswer, id_: str, trace: str) -> Task:
     claimed = await claim(services, task, id_)
     if claimed is None:
         return await services.tasks.get(task.id) or task
-    await services.audit.write(_answer_record(claimed, answer))
+    try:
+        await services.audit.write(_answer_record(claimed, answer))
+    except Upstream:
+        await _unclaim(services, claimed, id_)
+        raise
     message = Message(id_, task.context, answer.reason, task.remote, decisions=_decisions(task, answer))
     return await tell(services, claimed, message, trace)
 
@@ -260,9 +283,21 @@ def _answer_record(task: Task, answer: TaskAnswer) -> Record:
 async def claim(services: Services, task: Task, id_: str) -> Task | None:
     """Write down that this message is sent, before it is; `None` when somebody else has changed the task meanwhile."""
     try:
-        return await services.tasks.update(replace(task, sent=(*task.sent, id_)))
+        return await services.tasks.update(replace(task, sent=(*task.sent, id_), changed_at=services.clock.now()))
     except Conflict:
         return None
+
+
+async def _unclaim(services: Services, task: Task, id_: str) -> None:
+    """Write down that this message was not sent, whatever else became of the task meanwhile."""
+    current: Task | None = task
+    while current is not None and id_ in current.sent and not current.ended:
+        try:
+            await services.tasks.update(replace(current, sent=tuple(sent for sent in current.sent if sent != id_)))
+        except Conflict:
+            current = await services.tasks.get(task.id)
+        else:
+            return
 
 
 async def tell(services: Services, task: Task, message: Message, trace: str = "") -> Task:
@@ -274,8 +309,7 @@ async def tell(services: Services, task: Task, message: Message, trace: str = ""
     try:
         report = await services.remote_agents.send(address, message)
     except Unavailable:
-        unclaimed = tuple(id_ for id_ in task.sent if id_ != message.id)
-        await _stored(services, replace(task, sent=unclaimed))
+        await _unclaim(services, task, message.id)
         raise
     except UnknownOutcome:
         services.later.wanted.set()

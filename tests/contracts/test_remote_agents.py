@@ -118,7 +118,8 @@ async def test_a_tool_call_that_waits_is_shown_whole_and_decided_on(stage: Remot
 
     waits = await settled(stage, await stage.agents.send(HERE, told))
     [call] = waits.pending
-    decision = message("", context=told.context, task=waits.remote, decisions={call.id: approved})
+    decided = {call.id: approved}
+    decision = message("", context=told.context, task=waits.remote, calls=waits.pending, decisions=decided)
     done = await settled(stage, await stage.agents.send(HERE, decision))
 
     assert (waits.state, waits.asks) == ("input_required", "tool_approval")

@@ -160,8 +160,7 @@ class A2aAgents:
             if not can_be_decided(pending, message):
                 raise Refused("rejected", "Other calls wait than those that were decided on.")
             return decided(pending, message)
-        same = {call.id for call in pending} == {call.id for call in message.calls}
-        if not same or not all(is_question(call) for call in (*pending, *message.calls)):
+        if set(pending) != set(message.calls) or not all(map(is_question, pending)):
             raise Refused("rejected", "Other calls wait than the questions that were answered.")
         return answers_to(pending, message.text)
 

@@ -76,12 +76,12 @@ def decided(pending: Sequence[PendingCall], message: Message) -> dict[str, Any]:
 
 
 def can_be_decided(pending: Sequence[PendingCall], message: Message) -> bool:
-    """Whether exactly what was approved would be done: all of it waits, is shown whole, and can be told apart."""
+    """Whether exactly what was approved would be done: it waits as it was seen, whole, and can be told apart."""
     approved = {id_ for id_, yes in message.decisions.items() if yes}
     ids = [call.id for call in pending]
     told_apart = all(ids) and len(set(ids)) == len(ids)
-    shown = all(call.arguments for call in pending if call.id in approved)
-    return not approved or (told_apart and shown and approved <= set(ids))
+    seen = {call.id for call in pending if call.arguments and call in message.calls}
+    return not approved or (told_apart and approved <= seen)
 
 
 def _with_room(calls: Iterable[PendingCall]) -> Iterator[PendingCall]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,14 +129,16 @@ async def refused(body: bytes, **answer: Any) -> None:
     assert [seen.rpc["method"] for seen in stranger.requests] == ["tasks/get"]
 
 
-ASKED = PendingCall("call-2", "ask_user", '{"questions":[{"question":"Which?"}]}')
-FETCHED = PendingCall("call-1", "fetch", "{}")
+ASKED = PendingCall("call-2", "ask_user", '{"questions":[{"choices":["east","west"],"question":"Which?"}]}')
+FETCHED = PendingCall("call-1", "fetch", '{"address":"x","n":3}')
 
 
 async def test_an_answer_goes_to_every_question() -> None:
     twice = {**ASK, "args": {"questions": [{"question": "Which?"}, {"question": "How many?"}]}}
 
-    assert await data_of(waiting(twice), text="two", calls=(ASKED,)) == {
+    asked = replace(ASKED, arguments='{"questions":[{"question":"Which?"},{"question":"How many?"}]}')
+
+    assert await data_of(waiting(twice), text="two", calls=(asked,)) == {
         "decision_type": "approve",
         "ask_user_answers": [{"answer": ["two"]}, {"answer": ["two"]}],
     }
@@ -148,6 +151,7 @@ async def test_an_answer_to_a_question_never_approves_a_tool_call() -> None:
     await refused(waiting(FETCH), calls=(ASKED,))
     await refused(waiting({**FETCH, "id": "call-2"}), calls=(ASKED,))
     await refused(waiting({**ASK, "id": "another"}), calls=(ASKED,))
+    await refused(waiting({**ASK, "args": {"questions": [{"question": "May I?"}]}}), calls=(ASKED,))
     await refused(waiting(), calls=(ASKED,))
     await refused(task(status={"state": "working"}), calls=(ASKED,))
 
@@ -155,7 +159,7 @@ async def test_an_answer_to_a_question_never_approves_a_tool_call() -> None:
 async def test_a_call_that_a_decision_leaves_out_is_rejected() -> None:
     other = {**FETCH, "id": "call-3"}
 
-    assert await data_of(waiting(FETCH, other), decisions={"call-1": True}) == {
+    assert await data_of(waiting(FETCH, other), calls=(FETCHED,), decisions={"call-1": True}) == {
         "decision_type": "batch",
         "decisions": {"call-1": "approve", "call-3": "reject"},
         "rejection_reasons": {"call-3": "why"},
@@ -174,18 +178,25 @@ async def test_all_that_waits_is_rejected_when_nothing_is_approved() -> None:
 
 
 async def test_what_is_approved_without_a_word_gives_no_reasons() -> None:
-    assert await data_of(waiting(FETCH), decisions={"call-1": True}, text="") == {
+    assert await data_of(waiting(FETCH), calls=(FETCHED,), decisions={"call-1": True}, text="") == {
         "decision_type": "batch",
         "decisions": {"call-1": "approve"},
     }
 
 
 async def test_only_what_waits_and_can_be_told_and_was_shown_whole_is_approved() -> None:
-    await refused(waiting(FETCH), decisions={"call-9": True})
-    await refused(waiting(FETCH, FETCH), decisions={"call-1": True})
-    await refused(waiting(FETCH, {**FETCH, "id": None}), decisions={"call-1": True})
-    await refused(waiting({**FETCH, "args": {"x": "y" * 20_000}}), decisions={"call-1": True})
-    await refused(task(), decisions={"call-1": True})
+    await refused(waiting(FETCH), calls=(FETCHED,), decisions={"call-9": True})
+    await refused(waiting(FETCH, FETCH), calls=(FETCHED,), decisions={"call-1": True})
+    await refused(waiting(FETCH, {**FETCH, "id": None}), calls=(FETCHED,), decisions={"call-1": True})
+    not_shown = replace(FETCHED, arguments="")
+    await refused(waiting({**FETCH, "args": {"x": "y" * 20_000}}), calls=(not_shown,), decisions={"call-1": True})
+    await refused(task(), calls=(FETCHED,), decisions={"call-1": True})
+
+
+@pytest.mark.parametrize("change", [{"args": {"address": "y", "n": 3}}, {"name": "send"}, {"id": "call-3"}])
+async def test_what_waits_now_under_another_calls_id_is_not_approved(change: dict[str, Any]) -> None:
+    await refused(waiting({**FETCH, **change}), calls=(FETCHED,), decisions={"call-1": True})
+    await refused(waiting({**FETCH, **change}), decisions={"call-1": True})
 
 
 async def test_answers_to_one_agent_go_one_after_the_other_each_to_what_waits_then() -> None:
