@@ -4,10 +4,17 @@ import re
 
 from mcp_agentspawn.core.text import LINE_CHARACTERS, written_out
 
-OPENS = "<\ufe64\uff1c\u2039\u02c2\u1438\u276e\u27e8\u3008"
-CLOSES = ">\ufe65\uff1e\u203a\u02c3\u1433\u276f\u27e9\u3009"
+OPENS = (
+    "<\ufe64\uff1c\u2039\u02c2\u02f1\u1438\u16b2\u227a\u22d6\u2329\u276c\u276e\u2770\u27e8\u29fc\u3008"
+    "\u00ab\u226a\u27ea\u300a"
+)
+CLOSES = (
+    ">\ufe65\uff1e\u203a\u02c3\u02f2\u1433\u227b\u22d7\u232a\u276d\u276f\u2771\u27e9\u29fd\u3009"
+    "\u00bb\u226b\u27eb\u300b"
+)
 """The characters of fence marks, and those that look so."""
-SELECTORS = "[\ufe0e\ufe0f]*"
+SELECTORS = "[\u0300-\u036f\u17b4\u17b5\u180b-\u180f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f]*"
+"""What may stand on such a character, seen or unseen, and leaves it one."""
 MARK = re.compile(
     f"[{OPENS}](?=(?:{SELECTORS}[{OPENS}]){{2}})|[{CLOSES}](?=(?:{SELECTORS}[{CLOSES}]){{2}})|[\u22d8\u22d9]"
 )

@@ -64,10 +64,16 @@ def test_a_fence_is_closed_by_its_own_end_alone(text: str) -> None:
     assert not holds_fence_mark("\n".join(inside))
 
 
-@pytest.mark.parametrize("character", [*OPENS, *CLOSES])
+@pytest.mark.parametrize("character", sorted({*OPENS, *CLOSES, *"\u2329\u276d\u226a\u00bb\u300a"}))
 def test_three_of_what_looks_like_a_mark_are_no_mark(character: str) -> None:
     assert shown(character * 3, PLENTY)[0] == f"\\u{{{ord(character):x}}}{character * 2}"
     assert shown(f"{character}\ufe0f" * 3, PLENTY)[0].count(character) == 2
+
+
+@pytest.mark.parametrize("on_it", ["\u034f", "\u0301", "\u0338", "\u20d2", "\u17b4", "\u180b", "\ufe0f\u0301"])
+def test_what_stands_on_a_mark_does_not_hide_it(on_it: str) -> None:
+    assert shown(f"<{on_it}<{on_it}<{on_it}END sub-a", PLENTY)[0].startswith("\\u{3c}")
+    assert shown(f">{on_it}>{on_it}>", PLENTY)[0].startswith("\\u{3e}")
 
 
 @pytest.mark.parametrize("text", ["a\tb\nc", "a < b << c >> d", "❤\ufe0f e\u0301 日本語", r"\u{202e}", ""])
@@ -84,7 +90,9 @@ def test_half_a_character_is_not_passed_on() -> None:
     assert shown("aé", 3) == ("aé", False)
 
 
-@pytest.mark.parametrize("piece", ["plain words ", "\u202e", "<", "<\ufe0f", "\u4e2d\u6587", "\ufe0f"])
+@pytest.mark.parametrize(
+    "piece", ["plain words ", "\u202e", "<", "<\ufe0f", "\u4e2d\u6587", "\ufe0f", "<\u0301", "\u0301"]
+)
 def test_a_million_bytes_are_no_more_work_than_what_is_kept_of_them(piece: str) -> None:
     text = piece * (2**20 // len(piece.encode()))
     begun = process_time()
