@@ -1,12 +1,12 @@
 """Give a subagent work, answer its question, or go on from a task that has ended. The same words are the same task."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, replace
 
 from mcp_agentspawn.core.delegation import Message, PendingCall, Task, message_id, task_id
 from mcp_agentspawn.core.digest import hash_of
-from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable, UnknownOutcome, Upstream
+from mcp_agentspawn.core.errors import Conflict, Refused, UnknownOutcome, Upstream
 from mcp_agentspawn.core.expiry import stands
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Phase, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
@@ -14,11 +14,14 @@ from mcp_agentspawn.core.verdict import Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.answers import Refusal, TaskAnswered
 from mcp_agentspawn.operations.descent import is_below
-from mcp_agentspawn.operations.following import MOST_SENT, claim, end, follow, refresh, tell
+from mcp_agentspawn.operations.following import follow, refresh
 from mcp_agentspawn.operations.handshake import greet
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.operations.storing import end
+from mcp_agentspawn.operations.taking import obstacle
 from mcp_agentspawn.operations.tasks import UNKNOWN_TASK, answered, own_task, unanswered
+from mcp_agentspawn.operations.telling import MOST_SENT, Unheard, claim, tell
 from mcp_agentspawn.operations.views import phase_of
 
 STARTS_WITHIN_SECONDS = 5.0
@@ -38,6 +41,10 @@ NOT_WAITING = Reason("task.not_waiting", "The task asks nothing; it is still bei
 TOO_MANY_REPLIES = Reason(
     "task.too_many_replies", "So many answers were given to this task that it takes no more.", "task"
 )
+CONVERSATION = Reason(
+    "task.conversation", "Another task goes on in its conversation, or may: begin anew, without a task.", "task"
+)
+OBSTACLES: Mapping[str, Reason] = {"busy": BUSY, "done": GONE, "conversation": CONVERSATION}
 NOT_NOW: frozenset[Phase] = frozenset({"proposed", "creating", "starting"})
 
 
@@ -122,9 +129,10 @@ async def _start(errand: Errand, context: str, thread: str) -> TaskAnswered | Re
             raise
         current = await refresh(services, found, errand.caller.trace)
         return answered(await follow(services, current, errand.until, errand.caller.trace))
-    if await _is_busy(errand, stored):
+    if (found := await _obstacle(errand, stored)) is not None:
         await services.tasks.delete(stored)
-        return await refuse(services, errand.caller, TOOL, (BUSY,), outcome="unavailable", subject=errand.agent.id)
+        outcome: Outcome = "unavailable" if found is BUSY else "denied"
+        return await refuse(services, errand.caller, TOOL, (found,), outcome=outcome, subject=errand.agent.id)
     try:
         await services.audit.write(_record("task.intent", errand, stored.id))
     except Upstream:
@@ -152,11 +160,11 @@ def _new(errand: Errand, context: str, thread: str) -> Task:
     )
 
 
-async def _is_busy(errand: Errand, mine: Task) -> bool:
-    """Whether others fill it. Each is stored before it looks, so that never more than allowed find room."""
-    tasks = await errand.services.tasks.of_agent(errand.agent.id)
-    others = [task for task in tasks if task.id != mine.id and task.agent_uid == mine.agent_uid and not task.ended]
-    return len(others) >= errand.policy.tasks.at_a_time
+async def _obstacle(errand: Errand, mine: Task) -> Reason | None:
+    """Why it can not be given. Each is stored before it looks, so that never more than allowed find room."""
+    known = await errand.services.tasks.of_agent(errand.agent.id)
+    single = errand.proposal.grant.single_task
+    return OBSTACLES.get(obstacle(mine, known, errand.policy.tasks.at_a_time, single=single))
 
 
 async def _first(errand: Errand, task: Task, message: Message) -> Task:
@@ -164,8 +172,9 @@ async def _first(errand: Errand, task: Task, message: Message) -> Task:
     services = errand.services
     try:
         return await tell(services, task, message, errand.caller.trace)
-    except Unavailable:
-        if (current := await services.tasks.get(task.id)) is not None:
+    except Unheard:
+        current = await services.tasks.get(task.id)
+        if current is not None and not current.ended:
             await services.tasks.delete(current)
         raise
 
@@ -179,7 +188,7 @@ async def _sent(
     services.later.start(_hear(errand, task, sending, heard))
     await asyncio.wait({heard}, timeout=max(STARTS_WITHIN_SECONDS, errand.until - loop.time()))
     said = heard.result() if heard.done() else task
-    if isinstance(said, Unavailable):
+    if isinstance(said, Unheard):
         return await refuse(
             services, errand.caller, TOOL, (UNREACHABLE,), outcome="unavailable", subject=errand.agent.id
         )
@@ -194,15 +203,21 @@ async def _hear(
     errand: Errand, task: Task, sending: Coroutine[None, None, Task], heard: "asyncio.Future[Task | Exception]"
 ) -> None:
     try:
-        said: Task | Exception = await sending
-    except Refused as refusal:
-        said = await end(errand.services, task, "failed", f"task.{refusal.code}")
+        said: Task | Exception = await _unless_refused(errand.services, task, sending)
     except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
         said = error
     if not heard.done():
         heard.set_result(said)
     outcome = said.state if isinstance(said, Task) else type(said).__name__.lower()
     await errand.services.audit.write(replace(_record("task.outcome", errand, task.id), outcome=outcome))
+
+
+async def _unless_refused(services: Services, task: Task, sending: Coroutine[None, None, Task]) -> Task:
+    """What came of a message; an agent that does not take it has ended the task."""
+    try:
+        return await sending
+    except Refused as refusal:
+        return await end(services, task, "failed", f"task.{refusal.code}")
 
 
 async def _go_on(errand: Errand, known: Task) -> TaskAnswered | Refusal:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from mcp_agentspawn.core.delegation import RemoteAgents, TaskAnswers, Tasks
 from mcp_agentspawn.core.errors import Upstream
@@ -33,6 +33,8 @@ from mcp_agentspawn.core.watching import Announcements, Cordon
 from mcp_agentspawn.guards import Policy
 
 PROPOSAL_LIFETIME = timedelta(minutes=15)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +75,30 @@ class Later:
     """Work that may end after its answer was given; what it leaves undone, repair does."""
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
         self.wanted = asyncio.Event()
         """Set when an operation saw something that repair should look at."""
 
     def start(self, work: Coroutine[None, None, object]) -> None:
         """Begin it now and keep it alive."""
-        task = asyncio.create_task(self._finish(work))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._begin(self._unwatched(work))
+
+    async def finish(self, work: Coroutine[None, None, T]) -> T:
+        """What comes of it. It is finished although whoever waits for it is broken off."""
+        return await asyncio.shield(self._begin(work))
 
     async def settle(self) -> None:
         """Wait until all of it has ended."""
         while self._running:
             await asyncio.wait(self._running)
 
-    async def _finish(self, work: Coroutine[None, None, object]) -> None:
+    def _begin(self, work: Coroutine[None, None, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _unwatched(self, work: Coroutine[None, None, object]) -> None:
         try:
             await work
         except Upstream:

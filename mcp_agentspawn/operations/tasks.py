@@ -10,7 +10,10 @@ from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.untrusted import fenced
 from mcp_agentspawn.core.verdict import Reason
 from mcp_agentspawn.operations.answers import ArtifactOffer, Refusal, TaskAnswered
-from mcp_agentspawn.operations.following import (
+from mcp_agentspawn.operations.following import follow, refresh
+from mcp_agentspawn.operations.refusing import refuse
+from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.operations.storing import (
     AGENT_GONE,
     AGENT_QUARANTINED,
     CANCELED,
@@ -19,13 +22,9 @@ from mcp_agentspawn.operations.following import (
     UNANSWERED,
     UNKNOWN_OUTCOME,
     end,
-    follow,
-    refresh,
-    root_of,
     store,
 )
-from mcp_agentspawn.operations.refusing import refuse
-from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.operations.telling import root_of
 
 UNKNOWN_TASK = Reason("task.unknown", "You have no such task.", "task")
 NOT_CANCELABLE = Reason("task.not_cancelable", "The subagent can not stop a task that it has begun.", "task")

@@ -11,8 +11,8 @@ from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, 
 from mcp_agentspawn.core.model import Caller, Phase
 from mcp_agentspawn.operations.answers import Refusal, TaskAnswered
 from mcp_agentspawn.operations.delegate import delegate
-from mcp_agentspawn.operations.following import MOST_SENT
 from mcp_agentspawn.operations.retire import retire
+from mcp_agentspawn.operations.telling import MOST_SENT
 from tests.builders import CALLER, OTHER, bench
 from tests.operations.work import (
     ASKED,

@@ -9,7 +9,9 @@ import pytest
 from mcp_agentspawn.core.delegation import Address, Message, Report, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.operations.following import MOST_SENT, refresh, refresh_open, root_of, store
+from mcp_agentspawn.operations.following import refresh, refresh_open
+from mcp_agentspawn.operations.storing import store
+from mcp_agentspawn.operations.telling import MOST_SENT, root_of
 from tests.builders import NOON, ROOT, Bench, bench
 from tests.operations.work import ASKS, DONE, SEARCH, WAITS_FOR_PEOPLE, given, report, seen, stored, worker
 

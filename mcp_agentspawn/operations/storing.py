@@ -1,0 +1,104 @@
+"""What is stored of a task: what its agent said of it, fit to be read, and its end, which is counted once.
+
+Every step is a compare-and-swap on the task, so that any replica may take it at any time.
+"""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+from mcp_agentspawn.content.redacting import redacted
+from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES, Report, Task, TaskState
+from mcp_agentspawn.core.errors import Conflict, Missing
+from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.untrusted import shown
+from mcp_agentspawn.operations.outcomes import record_end
+from mcp_agentspawn.operations.services import Services
+
+FENCE_BYTES = 512
+"""Of a result, for the fence around it."""
+MOST_CHARACTERS_AT_ONCE = 8 * 1024
+READER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="result-reader")
+"""One for all, so that who says much takes time from others who do, and from nobody else."""
+
+AGENT_GONE = "task.agent_gone"
+AGENT_QUARANTINED = "task.agent_quarantined"
+FORGOTTEN = "task.forgotten"
+UNKNOWN_OUTCOME = "task.unknown_outcome"
+UNANSWERED = "task.unanswered"
+OVERDUE = "task.overdue"
+CANCELED = "task.canceled"
+NOT_COUNTED = frozenset({AGENT_GONE, AGENT_QUARANTINED, CANCELED})
+
+
+async def store(services: Services, task: Task, report: Report) -> Task:
+    """The task with what its agent reported. Stored when it has ended, asks something, or asks no longer."""
+    seen = replace(
+        task,
+        state=report.state,
+        remote=report.remote or task.remote,
+        asks=report.asks,
+        pending=report.pending,
+        artifacts=report.artifacts,
+        tries=task.tries + report.tries,
+    )
+    if seen.ended or seen.asks == "question":
+        seen = await _with_result(seen, report)
+    if seen.ended:
+        return await _store_end(services, seen, "")
+    now_waits = (seen.remote, seen.asks, seen.pending, seen.result) != (
+        task.remote,
+        task.asks,
+        task.pending,
+        task.result,
+    )
+    return await stored_now(services, replace(seen, changed_at=services.clock.now())) if now_waits else seen
+
+
+async def _with_result(task: Task, report: Report) -> Task:
+    """With what the agent said. A long text is read in a thread: a hostile one takes longer than others can wait."""
+    read = partial(_fit, report.text)
+    aside = len(report.text) > MOST_CHARACTERS_AT_ONCE
+    result, cut = await asyncio.get_running_loop().run_in_executor(READER, read) if aside else read()
+    return replace(task, result=result, truncated=cut or report.truncated)
+
+
+def _fit(text: str) -> tuple[str, bool]:
+    """What was said: credentials redacted, unseen characters written out, and bounded."""
+    said, _ = redacted(text)
+    return shown(said, MOST_RESULT_BYTES - FENCE_BYTES)
+
+
+async def end(services: Services, task: Task, state: TaskState, reason: str) -> Task:
+    """End a task for this reason; one that has ended meanwhile stays as it is."""
+    return await _store_end(services, replace(task, state=state, asks="", pending=()), reason)
+
+
+async def _store_end(services: Services, task: Task, reason: str) -> Task:
+    now = services.clock.now()
+    ended = replace(task, reason=reason, changed_at=now, ended_at=now, counted=reason in NOT_COUNTED)
+    stored = await stored_now(services, ended)
+    if stored.ended and not stored.counted:
+        services.later.start(count(services, stored))
+    return stored
+
+
+async def stored_now(services: Services, task: Task) -> Task:
+    """What is stored now: this, or what somebody else made of it meanwhile."""
+    try:
+        return await services.tasks.update(task)
+    except Conflict:
+        current = await services.tasks.get(task.id)
+        if current is None:
+            raise Missing(f"There is no task {task.id}.") from None
+        return current
+
+
+async def count(services: Services, task: Task) -> Task:
+    """Record the end in the audit and the outcome history; the mark comes last, so that a crash loses neither."""
+    reasons = (task.reason,) if task.reason else ()
+    record = Record("task.ended", task.root, task.parent, task.id, outcome=task.state, reasons=reasons)
+    head = await services.audit.write(replace(record, details={"agent": task.agent, "uid": task.agent_uid}))
+    await record_end(services, task, head)
+    return await stored_now(services, replace(task, counted=True))
