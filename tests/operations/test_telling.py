@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mcp_agentspawn.content.redacting import redacted
 from mcp_agentspawn.core.delegation import Address, Message, Report, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.operations import storing, telling
@@ -188,13 +189,13 @@ async def test_a_long_answer_is_read_beside_all_others(
     agent = await worker(setup)
     setup.remote_agents.script[agent] = [replace(DONE, text="x" * characters)]
     readers: list[threading.Thread] = []
-    read = storing.redacted
+    read = redacted
 
     def noted(text: str) -> tuple[str, int]:
         readers.append(threading.current_thread())
         return read(text)
 
-    monkeypatch.setattr(storing, "redacted", noted)
+    monkeypatch.setattr("mcp_agentspawn.operations.storing.redacted", noted)
     answer = await given(setup, agent)
 
     assert "x" * characters in answer.result
