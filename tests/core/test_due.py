@@ -88,3 +88,15 @@ def test_evidence_is_due_a_day_after_it_was_put_there() -> None:
     assert next_due(NOON, world) == NOON + QUARANTINE_KEPT_FOR
     lost = replace(world, proposals={"sub-a": replace(kept, history=())})
     assert next_due(NOON, lost) == NOON - HOUR + QUARANTINE_KEPT_FOR
+
+
+def test_an_open_proposal_and_a_spawn_that_counts_are_due_when_they_count_no_more() -> None:
+    stored = Proposal(
+        "sub-a", ROOT.name, "", ROOT.home, REQUEST, "t", "r", "d", "low", NOON + 3 * HOUR, "{}", Grant((), (), HOUR)
+    )
+    asked = replace(stored, created_at=NOON - HOUR)
+    opened = Ledger(ROOT.name, open={"sha256:r": Open("sub-a", NOON + 2 * HOUR)})
+    used = Ledger(ROOT.name, used={"sub-a": Used(NOON - 23 * HOUR)})
+
+    assert next_due(NOON, Seen({}, {"sub-a": asked}, opened)) == NOON + 2 * HOUR
+    assert next_due(NOON, Seen({}, {"sub-a": replace(asked, phase="lapsed")}, used)) == NOON + HOUR

@@ -164,7 +164,8 @@ async def test_one_that_misses_three_heartbeats_is_told_of_once_until_it_answers
 async def test_only_what_is_ready_is_asked_and_only_when_its_turn_has_come() -> None:
     setup = bench()
     agent = (await greeted(setup)).id
-    await started(setup, purpose="Not greeted")
+    other = (await started(setup, purpose="Not greeted"))[0].id
+    setup.remote_agents.cards[other] = Card("another")
     asked = await hearts(setup, chance=0.5)
     setup.remote_agents.cards[agent] = Card("another")
     await beaten(setup, asked, seconds=EVERY.total_seconds() / 2 - 1)
@@ -172,18 +173,20 @@ async def test_only_what_is_ready_is_asked_and_only_when_its_turn_has_come() -> 
 
     await beaten(setup, asked, seconds=1)
     assert (await stored_as(setup, agent)).phase == "quarantined"
+    assert [known.agent.id for known in asked._pulses.values()] == [agent]
 
 
-async def test_one_that_is_no_longer_ready_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_is_no_longer_ready_is_not_asked() -> None:
     setup = bench()
     agent = (await greeted(setup)).id
     asked = await hearts(setup)
     await setup.world.proposals.mark(await stored_as(setup, agent), "retiring")
-    monkeypatch.setattr(setup.remote_agents, "card", failing(AssertionError("asked")))
+    setup.remote_agents.cards[agent] = Card("another")
     await beaten(setup, asked)
+    assert (await stored_as(setup, agent)).phase == "retiring"
 
     asked.know(setup.clock.now(), await watched(setup))
-    await beaten(setup, asked, minutes=10)
+    assert asked._pulses == {}
 
 
 async def test_agents_are_asked_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

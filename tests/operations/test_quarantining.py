@@ -182,6 +182,7 @@ async def test_one_that_can_not_be_cut_off_gets_no_work_and_is_tried_again(monke
         patch.setattr(setup.world.cordon, "cut_off", failing(Refused("forbidden.rbac", "no")))
         await repair(setup.services)
         assert (await stored_as(setup, agent)).phase == "quarantined"
+    assert "agent.connected" not in [record.event for record in setup.audit.records]
     assert await repaired(setup) == [("cordon", agent)]
     assert await is_whole(setup, agent)
 

@@ -18,7 +18,7 @@ from mcp_agentspawn.operations.reconcile import Reconciler
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, NOON, ROOT, Bench
 from tests.operations.doubles import failing
-from tests.operations.faulty_ports import Killed
+from tests.operations.faulty_ports import Killed, Process
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, grove, held, line, spawned, standing, stored_as
 
 
@@ -165,6 +165,26 @@ async def test_what_was_seen_long_ago_is_no_reason_to_act() -> None:
     assert len(at.bench.audit.records) == before
 
 
+async def test_nothing_is_concluded_of_what_lives_where_nobody_looks() -> None:
+    at = stage()
+    agent = await spawned(at.bench)
+    elsewhere = replace(at.bench.services, roots=[replace(ROOT, home="elsewhere")])
+    await deleted_by_hand(at.bench, agent)
+    reconciler = Reconciler(elsewhere, at.watched, at.leadership)
+    await reconciler.run_pass()
+    await reconciler.settle()
+
+    assert ((await stored_as(at.bench, agent)).phase, await held(at.bench)) == ("starting", {agent})
+
+
+async def test_policies_of_the_network_are_looked_at_for_evidence_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = stage()
+    agent = await spawned(at.bench)
+    monkeypatch.setattr(at.bench.world.cordon, "standing", failing(Unavailable("no answer")))
+
+    assert await at.passed(minutes=30) == [("expire", agent)]
+
+
 async def test_a_tree_goes_leaf_first() -> None:
     at = stage()
     director, lead, researcher = await line(at.bench)
@@ -255,6 +275,8 @@ async def test_without_an_audit_nothing_is_done() -> None:
 async def test_two_at_once_retire_each_once_and_forget_nothing() -> None:
     setup = grove()
     stages = [stage(setup), stage(setup)]
+    for at in stages:  # each step of the one may come between any two of the other
+        at.reconciler = Reconciler(Process(setup.services).services, at.watched, at.leadership)
     first = [*await line(setup), await spawned(setup, purpose="Beside")]
     setup.clock.advance(minutes=30)
 
