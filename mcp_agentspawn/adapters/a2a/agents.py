@@ -122,7 +122,7 @@ class A2aAgents:
             raise Unavailable("The agent has failed again and again: it is left alone for a while.")
         deadline = asyncio.get_running_loop().time() + verb.seconds
         try:
-            async with _place(known.room, deadline):
+            async with _place(known.room, deadline), _place(self._memory.room_of(at.user), deadline):
                 yield Turn(at, known, deadline)
         finally:
             known.breaker.left()

@@ -8,6 +8,8 @@ from typing import Literal
 
 MOST_REMEMBERED = 4096
 MOST_AT_ONCE = 8
+MOST_OF_A_ROOT = 20
+"""Requests on behalf of one root at a time: less than a third of all connections, whatever its agents do."""
 GIVEN_UP_AFTER = 5
 FIRST_SECONDS = 10.0
 MOST_SECONDS = 60.0
@@ -74,6 +76,7 @@ class Memory:
     def __init__(self, now: Seconds) -> None:
         self._now = now
         self._known: OrderedDict[Hashable, Known] = OrderedDict()
+        self._rooms: OrderedDict[str, asyncio.Semaphore] = OrderedDict()
 
     def of(self, agent: Hashable) -> Known:
         """What is remembered of this one, anew if nothing is."""
@@ -82,3 +85,11 @@ class Memory:
         if len(self._known) > MOST_REMEMBERED:
             self._known.popitem(last=False)
         return known
+
+    def room_of(self, user: str) -> asyncio.Semaphore:
+        """What those on whose behalf the same user asks have to share."""
+        room = self._rooms.setdefault(user, asyncio.Semaphore(MOST_OF_A_ROOT))
+        self._rooms.move_to_end(user)
+        if len(self._rooms) > MOST_REMEMBERED:
+            self._rooms.popitem(last=False)
+        return room

@@ -8,8 +8,8 @@ import pytest
 from mcp_agentspawn.adapters.a2a import A2aAgents
 from mcp_agentspawn.adapters.a2a import agents as module
 from mcp_agentspawn.adapters.a2a.exchange import LARGE_BYTES, MOST_LARGE_AT_ONCE
-from mcp_agentspawn.adapters.a2a.patience import MOST_REMEMBERED, Memory
-from mcp_agentspawn.core.delegation import Address
+from mcp_agentspawn.adapters.a2a.patience import MOST_OF_A_ROOT, MOST_REMEMBERED, Memory
+from mcp_agentspawn.core.delegation import Address, Report
 from mcp_agentspawn.core.errors import Unavailable
 from tests.adapters.a2a.hostile import (
     HERE,
@@ -116,6 +116,23 @@ async def test_a_silent_agent_keeps_nobody_from_another() -> None:
     assert all(isinstance(end, asyncio.CancelledError) for end in ended)
 
 
+async def test_silent_agents_of_one_root_keep_nobody_from_those_of_another() -> None:
+    async with agent(silent) as mute, talking(mute) as agents:
+
+        def look(uid: str, user: str) -> asyncio.Task[Report]:
+            return asyncio.create_task(agents.look(Address("subagents", "helper-1", uid, user), "t-1"))
+
+        waiting_ = [look(f"uid-{number % 10}", "root-1") for number in range(80)]
+        await until(lambda: len(mute.requests) == MOST_OF_A_ROOT)
+        mute.behaviours = [answering(task())]
+        async with asyncio.timeout(2):
+            assert (await look("uid-of-another", "root-2")).state == "completed"
+        assert len(mute.requests) == MOST_OF_A_ROOT + 1
+        for task_ in waiting_:
+            task_.cancel()
+        await asyncio.gather(*waiting_, return_exceptions=True)
+
+
 async def test_who_waits_in_vain_for_a_place_is_told_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SENDING", module.SENDING._replace(seconds=0.1))
     async with agent(silent) as mute, talking(mute) as agents:
@@ -162,6 +179,10 @@ def test_agents_that_were_not_asked_for_long_are_forgotten() -> None:
     for number in range(MOST_REMEMBERED - 1):
         memory.of(number)
     assert memory.of("first") is first
+
+    for number in range(MOST_REMEMBERED + 1):
+        memory.room_of(f"root-{number}")
+    assert len(memory._rooms) == MOST_REMEMBERED
 
     memory.of("another")
     memory.of(1)
