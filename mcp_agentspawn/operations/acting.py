@@ -52,12 +52,21 @@ async def act(
     `turns` are shared with others who act: each action takes one.
     Raises `Unavailable` when the audit can not be written: without it nothing is changed.
     """
-    done: list[Action] = []
-    for wave in waves(hint, actions):
-        for start in range(0, len(wave), at_once):
-            if not await may_go_on():
-                return done
-            done += await _together(services, hint, wave[start : start + at_once], turns or asyncio.Semaphore(at_once))
+    done, failures = list[Action](), list[Exception]()
+    turns = turns or asyncio.Semaphore(at_once)
+    for some in (
+        wave[start : start + at_once] for wave in waves(hint, actions) for start in range(0, len(wave), at_once)
+    ):
+        if not await may_go_on():
+            break
+        try:
+            done += await _together(services, hint, some, turns)
+        except Upstream:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below: what one comes to keeps none of the others
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return done
 
 

@@ -5,7 +5,7 @@ before it is sent.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 
 from mcp_agentspawn.core.delegation import Address, PendingCall, Task
@@ -36,16 +36,22 @@ FRESH_LOOK_SECONDS = 2.0
 AT_A_TIME = 16
 
 
-async def refresh_open(services: Services, tasks: Sequence[Task]) -> None:
-    """Follow up all of these that have not ended, or whose end is not counted; what fails keeps none of the others."""
+async def refresh_open(services: Services, ids: Iterable[str]) -> Sequence[BaseException]:
+    """Follow up all of these that have not ended, or whose end is not counted; what fails keeps none of the others.
+
+    Returns what failed otherwise than the world does.
+    """
     turns = asyncio.Semaphore(AT_A_TIME)
 
-    async def one(task: Task) -> None:
+    async def one(id_: str) -> None:
         async with turns:
             with suppress(Upstream, TimeoutError):
-                await refresh(services, task)
+                task = await services.tasks.get(id_)
+                if task is not None and not (task.ended and task.counted):
+                    await refresh(services, task)
 
-    await asyncio.gather(*(one(task) for task in tasks if not task.ended or not task.counted))
+    results = await asyncio.gather(*map(one, ids), return_exceptions=True)
+    return [result for result in results if result is not None]
 
 
 async def refresh(services: Services, task: Task, trace: str = "") -> Task:

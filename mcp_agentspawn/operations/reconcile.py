@@ -143,12 +143,13 @@ class Reconciler:
         """Follow up tasks, whether or not somebody asks for them. What was watched of them is not all of them."""
         seen = [task for root in self._observer.roots() for task in self._observer.seen(root).tasks]
         followed = [task.id for task in seen if not task.ended or not task.counted]
+        failures: list[BaseException] = []
         for start in range(0, len(followed), AT_ONCE):
             if not await self._leadership.held():
                 break
-            ids = followed[start : start + AT_ONCE]
-            tasks = await asyncio.gather(*(self._services.tasks.get(id_) for id_ in ids))
-            await refresh_open(self._services, [task for task in tasks if task is not None])
+            failures += await refresh_open(self._services, followed[start : start + AT_ONCE])
+        if failures:
+            raise failures[0]
         return []
 
     def _begin(self, lane: Lane, root: str, work: Coroutine[None, None, Sequence[Action]]) -> None:

@@ -25,7 +25,7 @@ async def task_of(setup: Bench, *script: Report) -> tuple[str, Task]:
 
 async def followed(setup: Bench) -> list[Task]:
     """What is stored once everything was followed up."""
-    await refresh_open(setup.services, await setup.world.tasks.all())
+    assert await refresh_open(setup.services, [task.id for task in await setup.world.tasks.all()]) == []
     await setup.services.later.settle()
     return list(await setup.world.tasks.all())
 
@@ -55,6 +55,34 @@ async def test_one_task_that_can_not_be_followed_keeps_none_of_the_others() -> N
     setup.remote_agents.failing[first] = UnknownOutcome("odd")
 
     assert {task.agent: task.state for task in await followed(setup)} == {first: "working", second: "completed"}
+
+
+async def test_what_fails_otherwise_is_told_and_keeps_none_of_the_others() -> None:
+    setup = bench()
+    first, second = await worker(setup, "one"), await worker(setup, "two")
+    setup.remote_agents.script = {first: [report()], second: [report(), DONE]}
+    tasks = [(await given(setup, first)).task, (await given(setup, second)).task]
+    setup.remote_agents.failing[first] = odd = RuntimeError("odd")
+
+    assert await refresh_open(setup.services, tasks) == [odd]
+    assert (await stored(setup, tasks[1])).state == "completed"
+
+
+async def test_a_task_that_can_not_be_read_keeps_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    first, second = await worker(setup, "one"), await worker(setup, "two")
+    setup.remote_agents.script = {first: [report()], second: [report(), DONE]}
+    tasks = [(await given(setup, first)).task, (await given(setup, second)).task]
+    get = setup.world.tasks.get
+
+    async def half(id_: str) -> Task | None:
+        if id_ == tasks[0]:
+            raise Unavailable("down")
+        return await get(id_)
+
+    monkeypatch.setattr(setup.world.tasks, "get", half)
+    assert await refresh_open(setup.services, [*tasks, "task-gone"]) == []
+    assert (await stored(setup, tasks[1])).state == "completed"
 
 
 async def test_an_end_that_was_stored_and_not_counted_is_counted_once() -> None:
