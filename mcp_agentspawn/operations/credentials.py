@@ -11,9 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 
-from mcp_agentspawn.core.expiry import stands
+from mcp_agentspawn.core.expiry import BARREN, stands
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import Caller, Root
+from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Root
 from mcp_agentspawn.core.names import CREDENTIAL_PREFIX, LABEL, SUBDOMAIN
 from mcp_agentspawn.operations.services import Services
 
@@ -39,7 +39,8 @@ async def caller_of(services: Services, token: str) -> Caller | None:
     )
     if agent is None or agent.virtual_user != shown.root.virtual_user or not stands(services.clock.now(), agent):
         return None
-    return None if proposal is None or proposal.phase == "quarantined" else Caller(shown.root, agent.id)
+    is_leaving = proposal is None or proposal.phase in BARREN | FINAL_PHASES
+    return None if is_leaving else Caller(shown.root, agent.id)
 
 
 def _read(token: str, roots: Collection[Root]) -> Shown | None:

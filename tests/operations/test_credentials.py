@@ -7,7 +7,7 @@ import pytest
 
 from mcp_agentspawn.core.errors import Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR
-from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.model import Caller, Phase
 from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.creating import MOST_CREDENTIALS
 from mcp_agentspawn.operations.credentials import caller_of
@@ -124,6 +124,18 @@ async def test_a_retired_subagents_credential_is_nobodys_and_so_are_those_below_
 
     assert [await known(setup, token) for token in tokens] == [None, None]
     assert setup.world.keyring.tokens == {}
+
+
+@pytest.mark.parametrize("phase", ["retiring", "quarantined", "retired", "lapsed"])
+async def test_the_credential_of_one_on_its_way_out_is_nobodys_although_its_agent_stands(phase: Phase) -> None:
+    setup = grove()
+    lead = await spawned(setup, "lead")
+    token, stored = token_of(setup, lead), await setup.world.proposals.get(lead)
+    assert stored is not None
+    setup.world.proposals._stored[lead] = replace(stored, phase=phase)
+
+    assert await known(setup, token) is None
+    assert await standing(setup) == {lead}
 
 
 async def test_an_expired_subagents_credential_is_nobodys_although_its_agent_stands() -> None:
