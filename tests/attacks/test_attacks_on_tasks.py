@@ -163,6 +163,32 @@ async def test_a_tool_approval_is_given_by_a_person_and_by_nothing_that_an_agent
     assert decision["data"]["decisions"] == {"call-1": "approve"}
 
 
+async def test_no_task_shares_its_conversation_with_one_whose_approval_would_be_taken_for_its_own(
+    field: Battlefield, orchestrator: Orchestrator
+) -> None:
+    """kagent takes an approval for one of all that the conversation waits with, also of what nobody was shown."""
+    agent = await field.ready(orchestrator)
+    begun = (await given(orchestrator, agent, "Begin", wait_seconds=5))["task"]
+    field.workforce.says[agent] = wants("fetch", {"url": "https://example.com"})
+    await given(orchestrator, agent, "Look it up", task=begun, wait_seconds=5)
+
+    refused = await orchestrator.call("delegate_task", agent=agent, message="Delete all", task=begun)
+
+    assert codes(refused) == {"task.conversation"}
+    assert [part["text"] for part in field.workforce.words(agent)] == ["Begin", "Look it up"]
+
+
+async def test_one_that_is_there_for_one_task_gets_no_second_one_beside_it(
+    field: Battlefield, orchestrator: Orchestrator
+) -> None:
+    agent = await field.ready(orchestrator, template="single")
+    field.workforce.says[agent] = WORKING
+    await given(orchestrator, agent)
+
+    assert codes(await orchestrator.call("delegate_task", agent=agent, message="And this")) == {"task.busy"}
+    assert len(field.workforce.words(agent)) == 1
+
+
 async def test_one_in_quarantine_gets_no_work(field: Battlefield, orchestrator: Orchestrator) -> None:
     agent = await orchestrator.spawn()
     field.workforce.named[agent] = "another_one"
