@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mcp_agentspawn.core.delegation import Message, PendingCall, Task, message_id, task_id
 from mcp_agentspawn.core.digest import hash_of
-from mcp_agentspawn.core.errors import Conflict, Refused, UnknownOutcome, Upstream
+from mcp_agentspawn.core.errors import Conflict, Refused, UnknownOutcome
 from mcp_agentspawn.core.expiry import stands
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Phase, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
@@ -129,15 +129,17 @@ async def _start(errand: Errand, context: str, thread: str) -> TaskAnswered | Re
             raise
         current = await refresh(services, found, errand.caller.trace)
         return answered(await follow(services, current, errand.until, errand.caller.trace))
-    if (found := await _obstacle(errand, stored)) is not None:
-        await services.tasks.delete(stored)
-        outcome: Outcome = "unavailable" if found is BUSY else "denied"
-        return await refuse(services, errand.caller, TOOL, (found,), outcome=outcome, subject=errand.agent.id)
     try:
-        await services.audit.write(_record("task.intent", errand, stored.id))
-    except Upstream:
-        await services.tasks.delete(stored)
+        why = await _obstacle(errand, stored)
+        if why is None:
+            await services.audit.write(_record("task.intent", errand, stored.id))
+    except BaseException:  # also when this call is broken off: what was never sent must not pass for a task
+        await services.later.finish(services.tasks.delete(stored))
         raise
+    if why is not None:
+        await services.tasks.delete(stored)
+        outcome: Outcome = "unavailable" if why is BUSY else "denied"
+        return await refuse(services, errand.caller, TOOL, (why,), outcome=outcome, subject=errand.agent.id)
     message = Message(stored.sent[0], stored.context, errand.message)
     return await _sent(errand, stored, _first(errand, stored, message))
 

@@ -19,6 +19,8 @@ from mcp_agentspawn.operations.services import Services
 FENCE_BYTES = 512
 """Of a result, for the fence around it."""
 MOST_CHARACTERS_AT_ONCE = 8 * 1024
+TAKEN = "taken"
+"""Among what was sent: what comes before it has done its work, and is never sent again."""
 READER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="result-reader")
 """One for all, so that who says much takes time from others who do, and from nobody else."""
 
@@ -29,7 +31,6 @@ UNKNOWN_OUTCOME = "task.unknown_outcome"
 UNANSWERED = "task.unanswered"
 OVERDUE = "task.overdue"
 CANCELED = "task.canceled"
-NOT_COUNTED = frozenset({AGENT_GONE, AGENT_QUARANTINED, CANCELED})
 
 
 async def store(services: Services, task: Task, report: Report) -> Task:
@@ -42,6 +43,7 @@ async def store(services: Services, task: Task, report: Report) -> Task:
         pending=report.pending,
         artifacts=report.artifacts,
         tries=task.tries + report.tries,
+        sent=_sent_by(task, report),
     )
     if seen.ended or seen.asks == "question":
         seen = await _with_result(seen, report)
@@ -54,6 +56,13 @@ async def store(services: Services, task: Task, report: Report) -> Task:
         task.result,
     )
     return await stored_now(services, replace(seen, changed_at=services.clock.now())) if now_waits else seen
+
+
+def _sent_by(task: Task, report: Report) -> tuple[str, ...]:
+    """What was sent; once the calls that people were asked about wait no more, what they said of them is over."""
+    waits_on = (task.asks, task.pending) == (report.asks, report.pending)
+    is_noted = task.asks != "tool_approval" or waits_on or task.sent[-1:] == (TAKEN,)
+    return task.sent if is_noted else (*task.sent, TAKEN)
 
 
 async def _with_result(task: Task, report: Report) -> Task:
@@ -77,7 +86,7 @@ async def end(services: Services, task: Task, state: TaskState, reason: str) -> 
 
 async def _store_end(services: Services, task: Task, reason: str) -> Task:
     now = services.clock.now()
-    ended = replace(task, reason=reason, changed_at=now, ended_at=now, counted=reason in NOT_COUNTED)
+    ended = replace(task, reason=reason, changed_at=now, ended_at=now, counted=False)
     stored = await stored_now(services, ended)
     if stored.ended and not stored.counted:
         services.later.start(count(services, stored))

@@ -200,3 +200,47 @@ async def test_a_long_answer_is_read_beside_all_others(
 
     assert "x" * characters in answer.result
     assert [reader is not threading.main_thread() for reader in readers] == [aside]
+
+
+async def test_what_could_not_be_judged_leaves_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    agent = await worker(setup)
+    monkeypatch.setattr(setup.world.tasks, "of_agent", failing(Unavailable("down")))
+    with pytest.raises(Unavailable):
+        await delegate(setup.services, CALLER, agent, "Do it")
+
+    assert await setup.world.tasks.all() == []
+
+
+async def test_what_was_broken_off_before_it_was_sent_leaves_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    agent = await worker(setup)
+    judging = asyncio.Event()
+
+    async def forever(_agent: str) -> list[Task]:
+        judging.set()
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # never
+
+    monkeypatch.setattr(setup.world.tasks, "of_agent", forever)
+    giving = asyncio.create_task(delegate(setup.services, CALLER, agent, "Do it"))
+    await judging.wait()
+    giving.cancel()
+    await asyncio.gather(giving, return_exceptions=True)
+
+    assert await setup.world.tasks.all() == []
+
+
+async def test_an_end_that_is_nobodys_failure_is_in_the_audit_and_not_in_the_record() -> None:
+    setup = bench()
+    agent = await worker(setup)
+    setup.remote_agents.script[agent] = [report()]
+    task = await given(setup, agent)
+    await cancel_task(setup.services, CALLER, task.task)
+    await setup.services.later.settle()
+
+    ended = [record for record in setup.audit.records if record.event == "task.ended"]
+    assert [(record.subject, record.outcome, record.reasons) for record in ended] == [
+        (task.task, "canceled", ("task.canceled",))
+    ]
+    assert (await setup.world.ledgers.look(CALLER.root.name)).outcomes == {}
+    assert (await stored(setup, task.task)).counted
