@@ -45,11 +45,13 @@ async def bring_answer(services: Services, task: Task, trace: str) -> Task:
 def _not_yet_sent(now: datetime, task: Task, answer: TaskAnswer) -> str:
     """The id under which this answer is to be sent now; `""` when it was sent.
 
-    What may have been sent is sent again only when the agent waits with these very calls for so long that it was not.
+    What may have been sent is sent again only when the agent waits with these very calls for so long that it was not;
+    one that has stopped to, and asks for the same under the same ids once more, is not answered by an old word.
     """
     ids = (message_id(task.id, answer.name, times) for times in range(MOST_SENT))
     earlier = list(takewhile(task.sent.__contains__, ids))
-    if len(task.sent) >= MOST_SENT or (earlier and not is_over(now, task.changed_at, UNKNOWN_AFTER)):
+    is_taken = bool(earlier) and task.sent[-1] != earlier[-1]
+    if len(task.sent) >= MOST_SENT or is_taken or (earlier and not is_over(now, task.changed_at, UNKNOWN_AFTER)):
         return ""
     return message_id(task.id, answer.name, len(earlier))
 
