@@ -7,6 +7,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from weakref import WeakValueDictionary
 
 from mcp_agentspawn.content.redacting import redacted
 from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES, Report, Task, TaskState
@@ -23,6 +24,8 @@ TAKEN = "taken"
 """Among what was sent: what comes before it has done its work, and is never sent again."""
 READER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="result-reader")
 """One for all, so that who says much takes time from others who do, and from nobody else."""
+TURNS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+"""By root: one text of each waits for it, so that a root whose subagents say much is not before all others."""
 
 AGENT_GONE = "task.agent_gone"
 AGENT_QUARANTINED = "task.agent_quarantined"
@@ -67,10 +70,15 @@ def _sent_by(task: Task, report: Report) -> tuple[str, ...]:
 
 async def _with_result(task: Task, report: Report) -> Task:
     """With what the agent said. A long text is read in a thread: a hostile one takes longer than others can wait."""
-    read = partial(_fit, report.text)
     aside = len(report.text) > MOST_CHARACTERS_AT_ONCE
-    result, cut = await asyncio.get_running_loop().run_in_executor(READER, read) if aside else read()
+    result, cut = await _fit_aside(task.root, report.text) if aside else _fit(report.text)
     return replace(task, result=result, truncated=cut or report.truncated)
+
+
+async def _fit_aside(root: str, text: str) -> tuple[str, bool]:
+    turn = TURNS.setdefault(root, asyncio.Lock())
+    async with turn:
+        return await asyncio.get_running_loop().run_in_executor(READER, partial(_fit, text))
 
 
 def _fit(text: str) -> tuple[str, bool]:

@@ -1,0 +1,28 @@
+"""What a long text of one root's subagents takes from others."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from mcp_agentspawn.operations import storing
+from tests.operations.test_taking import OTHER
+from tests.operations.work import report
+
+
+async def test_long_answers_of_one_root_are_not_before_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def fit(text: str) -> tuple[str, bool]:
+        read.append(text[:1])
+        return text, False
+
+    monkeypatch.setattr(storing, "_fit", fit)
+    loud = [replace(OTHER, root="agents/loud", id=f"task-{number}") for number in range(5)]
+    said = [("a", task) for task in loud] + [("b", OTHER)]
+    storing_ = [storing._with_result(task, report(text=who * 10_000)) for who, task in said]
+    await asyncio.gather(*storing_)
+
+    assert read.index("b") <= 1
+    assert sorted(read) == ["a"] * 5 + ["b"]
+    assert not storing.TURNS
