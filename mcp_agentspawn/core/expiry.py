@@ -9,7 +9,7 @@ Whoever is past its time, gone, retiring or in quarantine can spawn no more: so 
 moment, and the deepest goes first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -101,10 +101,12 @@ def plan(now: datetime, seen: Seen) -> Sequence[Action]:
 
     `seen.ledger` is pruned to now.
     """
-    due = [_about_agent(now, seen, agent) for agent in seen.agents.values()]
+    worked = {(task.agent, task.agent_uid) for task in seen.tasks if task.ended}
+    opened = {entry.proposal for entry in seen.ledger.open.values()}
+    due = [_about_agent(now, seen, agent, worked) for agent in seen.agents.values()]
     due += [_about_slot(now, seen, id_, live) for id_, live in seen.ledger.live.items() if id_ not in seen.agents]
     due += [
-        _about_proposal(now, seen, proposal)
+        _about_proposal(now, seen, proposal, is_open=id_ in opened)
         for id_, proposal in seen.proposals.items()
         if id_ not in seen.agents and id_ not in seen.ledger.live
     ]
@@ -121,7 +123,8 @@ def generation(seen: Seen, id_: str) -> int:
     return above
 
 
-def _about_agent(now: datetime, seen: Seen, agent: Subagent) -> Action | None:
+def _about_agent(now: datetime, seen: Seen, agent: Subagent, worked: Collection[tuple[str, str]]) -> Action | None:
+    """`worked` are the ids and uids of those of whom a task has ended."""
     proposal = seen.proposals.get(agent.id)
     if agent.deleting:
         return None
@@ -131,7 +134,10 @@ def _about_agent(now: datetime, seen: Seen, agent: Subagent) -> Action | None:
         return Action("expire", agent.id, uid=agent.uid)
     if proposal.phase == "quarantined":
         return _about_evidence(now, seen, agent, proposal)
-    return _about_its_place(now, seen, agent, proposal) or _about_life(seen, agent, proposal)
+    if not _line_stands(now, seen, agent.parent):
+        return Action("orphan", agent.id, uid=agent.uid)
+    has_done_its_task = proposal.grant.single_task and (agent.id, agent.uid) in worked
+    return _about_life(seen, agent, proposal, is_done=proposal.phase == "retiring" or has_done_its_task)
 
 
 def _is_its_agent(seen: Seen, proposal: Proposal, agent: Subagent) -> bool:
@@ -160,19 +166,9 @@ def _line_stands(now: datetime, seen: Seen, parent: str) -> bool:
     return not parent
 
 
-def _about_its_place(now: datetime, seen: Seen, agent: Subagent, proposal: Proposal) -> Action | None:
-    if not _line_stands(now, seen, agent.parent):
-        return Action("orphan", agent.id, uid=agent.uid)
-    done = proposal.phase == "retiring" or _has_done_its_task(seen, agent, proposal)
-    return Action("finish", agent.id, uid=agent.uid) if done else None
-
-
-def _has_done_its_task(seen: Seen, agent: Subagent, proposal: Proposal) -> bool:
-    mine = (agent.id, agent.uid)
-    return proposal.grant.single_task and any(task.ended for task in seen.tasks if (task.agent, task.agent_uid) == mine)
-
-
-def _about_life(seen: Seen, agent: Subagent, proposal: Proposal) -> Action | None:
+def _about_life(seen: Seen, agent: Subagent, proposal: Proposal, *, is_done: bool) -> Action | None:
+    if is_done:
+        return Action("finish", agent.id, uid=agent.uid)
     if has_differed(agent, proposal):
         return Action("quarantine", agent.id, uid=agent.uid, reason="drift")
     if seen.crashes.get(agent.id, 0) >= QUARANTINE_AT:
@@ -202,14 +198,14 @@ def _about_slot(now: datetime, seen: Seen, id_: str, live: Live) -> Action | Non
     return Action("release" if fenced else "fence", id_, nonce=live.nonce)
 
 
-def _about_proposal(now: datetime, seen: Seen, proposal: Proposal) -> Action | None:
+def _about_proposal(now: datetime, seen: Seen, proposal: Proposal, *, is_open: bool) -> Action | None:
     if proposal.phase == "proposed":
-        lost = proposal.id in seen.ledger.used or not seen.ledger.is_open(proposal.id)
+        lost = proposal.id in seen.ledger.used or not is_open
         due = _is_left_alone(now, seen, proposal) or (lost and _quiet(now, proposal))
         return Action("lapse", proposal.id) if due else None
     if proposal.phase not in FINAL_PHASES:
         return Action("retire", proposal.id)
-    if seen.ledger.is_open(proposal.id):
+    if is_open:
         return Action("close", proposal.id)
     return Action("forget", proposal.id) if kept_until(seen.ledger, proposal) <= now else None
 

@@ -1,5 +1,6 @@
 """What is due about an agent that stands: its handshake, its crashes, its one task, its quarantine, its line."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
@@ -246,3 +247,20 @@ def test_an_answer_of_a_person_leaves_a_day_after_its_task() -> None:
     assert answered(NOON + KEPT_FOR, [answer], {"task-1"}) == []
     assert answered(NOON + KEPT_FOR - SECOND, [answer, replace(answer, decided_at=None)], ()) == []
     assert answered(NOON + KEPT_FOR, [answer], ()) == [answer]
+
+
+def test_tasks_are_gone_through_as_often_however_many_subagents_there_are() -> None:
+    class Counted(list[Task]):
+        times = 0
+
+        def __iter__(self) -> Iterator[Task]:
+            Counted.times += 1
+            return super().__iter__()
+
+    one = seen(phase="ready", single_task=True)
+    agents = {f"a{number}": replace(AGENT, id=f"a{number}") for number in range(50)}
+    proposals = {id_: replace(one.proposals[AGENT.id], id=id_) for id_ in agents}
+    ledger = Ledger(ROOT.name, live=dict.fromkeys(agents, one.ledger.live[AGENT.id]))
+    plan(NOON, replace(one, agents=agents, proposals=proposals, ledger=ledger, tasks=Counted([TASK])))
+
+    assert Counted.times <= 3
