@@ -12,6 +12,7 @@ from mcp_agentspawn.adapters.a2a.wires import Said
 from mcp_agentspawn.core.delegation import ENDED, MOST_RESULT_BYTES, Artifact, Report, TaskState
 from mcp_agentspawn.core.digest import canonical
 from mcp_agentspawn.core.text import written_out
+from mcp_agentspawn.core.untrusted import shown
 
 MOST_TEXT_BYTES = 4 * MOST_RESULT_BYTES
 MOST_ARTIFACTS = 32
@@ -109,7 +110,9 @@ def _files(made: Iterable[tuple[str, str, Iterable[a2a.Part]]]) -> tuple[Artifac
 
 
 def _name(name: str) -> str:
-    return written_out(name[:MOST_NAME_CHARACTERS])[:MOST_NAME_CHARACTERS]
+    """It stands beside the fence around a result, so that nothing in it may read as a part of one."""
+    seen, _ = shown(written_out(name[:MOST_NAME_CHARACTERS]), MOST_TEXT_BYTES)
+    return seen[:MOST_NAME_CHARACTERS]
 
 
 def _id(id_: str) -> str:
