@@ -10,7 +10,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from mcp_agentspawn.content.redacting import redacted
-from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES, Report, Task, TaskState
+from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES, Artifact, Report, Task, TaskState
 from mcp_agentspawn.core.errors import Conflict, Missing
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.untrusted import shown
@@ -19,6 +19,8 @@ from mcp_agentspawn.operations.services import Services
 
 FENCE_BYTES = 512
 """Of a result, for the fence around it."""
+MOST_WORD_CHARACTERS = 256
+"""Of what a file is called, as far as it is stored."""
 MOST_CHARACTERS_AT_ONCE = 8 * 1024
 TAKEN = "taken"
 """Among what was sent: what comes before it has done its work, and is never sent again."""
@@ -44,7 +46,7 @@ async def store(services: Services, task: Task, report: Report) -> Task:
         remote=report.remote or task.remote,
         asks=report.asks,
         pending=report.pending,
-        artifacts=report.artifacts,
+        artifacts=tuple(map(_without_credentials, report.artifacts)),
         tries=task.tries + report.tries,
         sent=_sent_by(task, report),
     )
@@ -59,6 +61,11 @@ async def store(services: Services, task: Task, report: Report) -> Task:
         task.result,
     )
     return await stored_now(services, replace(seen, changed_at=services.clock.now())) if now_waits else seen
+
+
+def _without_credentials(artifact: Artifact) -> Artifact:
+    words = (redacted(word)[0][:MOST_WORD_CHARACTERS] for word in (artifact.id, artifact.name, artifact.media_type))
+    return Artifact(*words, artifact.bytes)
 
 
 def _sent_by(task: Task, report: Report) -> tuple[str, ...]:

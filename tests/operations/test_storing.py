@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from mcp_agentspawn.core.delegation import Artifact
 from mcp_agentspawn.operations import storing
+from tests.builders import bench
 from tests.operations.test_taking import OTHER
-from tests.operations.work import report
+from tests.operations.work import DONE, given, report, stored, worker
 
 
 async def test_long_answers_of_one_root_are_not_before_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +28,16 @@ async def test_long_answers_of_one_root_are_not_before_those_of_others(monkeypat
     assert read.index("b") <= 1
     assert sorted(read) == ["a"] * 5 + ["b"]
     assert not storing.TURNS
+
+
+async def test_no_credential_is_kept_in_what_a_file_is_called() -> None:
+    setup = bench()
+    agent = await worker(setup)
+    key = "AKIA" + "IOSFODNN7EXAMPLE"
+    made = Artifact(f"id {key}", f"the key is {key}", key, 3)
+    setup.remote_agents.script[agent] = [replace(DONE, artifacts=(made, Artifact("a", "b.csv", "text/csv", 4)))]
+
+    answer = await given(setup, agent)
+
+    assert key not in repr((answer, await stored(setup, answer.task)))
+    assert [one.name for one in answer.artifacts] == ["the key is [redacted: credential.aws-key]", "b.csv"]
