@@ -184,6 +184,8 @@ def _how_to_go_on(world: LocalWorld) -> str:
         f"  {sys.argv[0]} proposals\n"
         f"  {sys.argv[0]} show ID\n"
         f"  {sys.argv[0]} approve ID --digest DIGEST\n"
+        f"  {sys.argv[0]} tasks\n"
+        f"  {sys.argv[0]} answer TASK --approve --digest DIGEST\n"
         f"  {sys.argv[0]} freeze --reason WHY\n"
         f"  and unfreeze, retire-tree, reset: see --help. Bob approves but may not freeze, retire or reset.\n"
         f"\n{_models(world)}\n"
