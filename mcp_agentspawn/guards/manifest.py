@@ -16,6 +16,8 @@ from mcp_agentspawn.core.template import MOST_LIFETIME
 from mcp_agentspawn.core.verdict import Allow, Reason, Verdict
 
 MOST_NAMED_CHARACTERS = 256
+QUESTION = "ask_user"
+"""kagent's own tool for questions, which a caller answers: a server's tool of that name would need no person."""
 ID = re.compile(r"sub-[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 
 
@@ -92,7 +94,7 @@ def _selection(rendered: Rendered, selection: ToolSelection) -> Iterator[Reason]
         yield Reason("manifest.tool_not_allowed", f"The template allows no tools of {selection.server[:64]}.", "tools")
         return
     for tool in selection.tools:
-        if tool not in rule.allow:
+        if tool not in rule.allow or tool == QUESTION:
             name = f"{selection.server}/{tool}"[:128]
             yield Reason("manifest.tool_not_allowed", f"The template does not allow {name}.", "tools")
     if not selection.tools:

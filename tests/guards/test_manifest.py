@@ -7,7 +7,7 @@ import pytest
 from mcp_agentspawn.core.ledger import Ledger
 from mcp_agentspawn.core.model import Root, ToolSelection
 from mcp_agentspawn.guards.manifest import ManifestInvariants
-from tests.builders import OTHER, ROOT, SOME_IMAGE, registry_entry
+from tests.builders import OTHER, ROOT, SOME_IMAGE, registry_entry, template
 from tests.guards.cases import FixedFacts, codes, image_rendered, lineage, rendered
 
 GUARD = ManifestInvariants()
@@ -92,6 +92,17 @@ async def test_a_tool_that_needs_tool_approval_needs_somebody_to_give_it(
     guard = ManifestInvariants(tool_approvals=who)
 
     assert codes(await guard.check(rendered(tools=(f"web-search/{tool}",)), FixedFacts())) == refused
+
+
+async def test_no_server_puts_a_tool_in_the_place_of_kagents_questions() -> None:
+    """A subagent's caller answers these, so that a tool of this name would be approved by no person."""
+    tools = {"web-search": {"allow": ["search", "ask_user"], "default": ["search"], "ask_first": ["ask_user"]}}
+    case = replace(rendered(), template=template(tools=tools))
+    held = ToolSelection("web-search", ("ask_user",), ("ask_user",))
+    facts = FixedFacts(present_tools={"web-search": frozenset({"search", "ask_user"})})
+    described = replace(case, agent=replace(case.agent, tools=(held,)))
+
+    assert codes(await GUARD.check(described, facts)) == ["manifest.tool_not_allowed"]
 
 
 async def test_a_server_is_named_once() -> None:
