@@ -208,8 +208,7 @@ async def _hear(
         said: Task | Exception = await _unless_refused(errand.services, task, sending)
     except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
         said = error
-    if not heard.done():
-        heard.set_result(said)
+    heard.set_result(said)
     outcome = said.state if isinstance(said, Task) else type(said).__name__.lower()
     await errand.services.audit.write(replace(_record("task.outcome", errand, task.id), outcome=outcome))
 

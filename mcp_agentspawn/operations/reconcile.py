@@ -74,10 +74,11 @@ class Reconciler:
         return await self._finished()
 
     async def stop(self) -> None:
-        """Finish what was begun, and let another replica lead at once."""
+        """Finish what was begun, and what it left to be done later, and let another replica lead at once."""
         try:
             async with asyncio.timeout(ENDS_WITHIN_SECONDS):
                 await self.settle()
+                await self._services.later.settle()
         except (TimeoutError, Upstream):  # another one finds what is left
             left = [*self._running.values(), *self._hearts.asking()]
             for task in left:

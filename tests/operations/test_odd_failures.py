@@ -1,5 +1,6 @@
 """A failure that nobody foresaw, about one subagent or one task, keeps none of the others waiting, and is told."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -58,3 +59,17 @@ async def test_tasks_are_followed_although_one_fails_oddly() -> None:
         await passed(reconciler_of(setup))
 
     assert (await stored(setup, task)).state == "completed"
+
+
+async def test_whoever_ends_finishes_what_a_pass_has_left_for_later() -> None:
+    setup = bench()
+    told: list[str] = []
+
+    async def tell() -> None:
+        await asyncio.sleep(0)
+        told.append("told")
+
+    setup.services.later.start(tell())
+    await reconciler_of(setup).stop()
+
+    assert told == ["told"]
