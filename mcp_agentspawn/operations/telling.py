@@ -1,11 +1,12 @@
 """Say something to a subagent for a task: written down before it is sent, so that it is sent once."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from mcp_agentspawn.core.delegation import Address, Message, Task, TaskAnswer, message_id
+from mcp_agentspawn.core.delegation import Address, Message, Report, Task, TaskAnswer, message_id
 from mcp_agentspawn.core.errors import Conflict, Unavailable, UnknownOutcome, Upstream
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.ports import Record
@@ -15,6 +16,8 @@ from mcp_agentspawn.operations.storing import store
 
 UNKNOWN_AFTER = timedelta(seconds=90)
 """Longer than a message can be on its way: one whose answer was lost is given up then."""
+STORED_AFTER_SECONDS = (0.5, 2.0, 8.0)
+"""An API server that is started anew is away for about so long."""
 MOST_SENT = 64
 
 
@@ -116,10 +119,20 @@ async def tell(services: Services, task: Task, message: Message, trace: str = ""
         raise
     still_shown = bool(report.pending) and report.pending == task.pending  # what was just answered
     said = replace(report, state="working", asks="", pending=()) if still_shown else report
-    current = await store(services, task, said)
+    current = await _stored_at_last(services, task, said)
     if current.ended and current.remote != report.remote:  # it was given up while its first words were on their way
         services.later.start(stop(services, replace(task, remote=report.remote)))
     return current
+
+
+async def _stored_at_last(services: Services, task: Task, report: Report) -> Task:
+    """Store what came of a message, once more after a while when it can not be: without it the work is lost."""
+    for pause in STORED_AFTER_SECONDS:
+        try:
+            return await store(services, task, report)
+        except (Unavailable, UnknownOutcome):  # one that was stored after all is a conflict then, and found
+            await asyncio.sleep(pause)
+    return await store(services, task, report)
 
 
 async def stop(services: Services, task: Task) -> None:

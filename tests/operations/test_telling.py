@@ -173,12 +173,32 @@ async def test_a_message_that_was_taken_is_not_said_again_although_that_could_no
     setup = bench()
     agent = await worker(setup)
     with monkeypatch.context() as patch:
+        patch.setattr(telling, "STORED_AFTER_SECONDS", (0.0,))
         patch.setattr(setup.world.tasks, "update", failing(Unavailable("down")))
         with pytest.raises(Unavailable):
             await delegate(setup.services, CALLER, agent, "Do it")
     await given(setup, agent)
 
     assert len(setup.remote_agents.said) == 1
+
+
+@pytest.mark.parametrize("error", [Unavailable("down"), UnknownOutcome("lost")])
+async def test_what_an_agent_answered_is_stored_when_it_can_be_again(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    setup = bench()
+    agent = await worker(setup)
+    update, failures = setup.world.tasks.update, [error]
+
+    async def back_at_last(task: Task) -> Task:
+        if failures:
+            raise failures.pop()
+        return await update(task)
+
+    monkeypatch.setattr(telling, "STORED_AFTER_SECONDS", (0.0,))
+    monkeypatch.setattr(setup.world.tasks, "update", back_at_last)
+
+    assert (await given(setup, agent)).state == "completed"
 
 
 @pytest.mark.parametrize(("characters", "aside"), [(10, False), (storing.MOST_CHARACTERS_AT_ONCE + 1, True)])
