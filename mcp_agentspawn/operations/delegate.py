@@ -17,7 +17,7 @@ from mcp_agentspawn.operations.descent import is_below
 from mcp_agentspawn.operations.following import follow, refresh
 from mcp_agentspawn.operations.handshake import greet
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
-from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.operations.services import Services, random_suffix
 from mcp_agentspawn.operations.storing import end
 from mcp_agentspawn.operations.taking import obstacle
 from mcp_agentspawn.operations.tasks import UNKNOWN_TASK, answered, own_task, unanswered
@@ -156,7 +156,7 @@ def _new(errand: Errand, context: str, thread: str) -> Task:
         agent_uid=agent.uid,
         template=request.template,
         entry=request.entry,
-        context=context or id_,
+        context=context or f"{id_}-{random_suffix()}",
         sent=(message_id(id_, errand.message),),
         changed_at=errand.services.clock.now(),
     )

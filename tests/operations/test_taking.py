@@ -10,7 +10,7 @@ from mcp_agentspawn.operations.answers import Refusal
 from mcp_agentspawn.operations.delegate import delegate
 from mcp_agentspawn.operations.taking import MOST_KEPT, Obstacle, obstacle
 from tests.builders import CALLER, bench, template
-from tests.operations.work import ASKS, DONE, WAITS_FOR_PEOPLE, given, refused, report, worker
+from tests.operations.work import ASKS, DONE, WAITS_FOR_PEOPLE, given, refused, report, stored, worker
 
 NEW = Task("task-new", "agents/root", "", "subagents", "sub-a", "uid-1", "researcher", "", "conversation-1")
 OTHER = replace(NEW, id="task-other", context="conversation-2", remote="remote-1", state="working")
@@ -106,3 +106,15 @@ async def test_one_that_is_there_for_one_task_takes_no_other_beside_it_or_after_
     await given(setup, agent, "One")
     assert await refused(setup, agent, "Two") == ("denied", "agent.gone")
     assert await refused(setup, agent, "Two", first) == ("denied", "agent.gone")
+
+
+async def test_a_task_that_was_cleared_away_and_is_given_anew_begins_another_conversation() -> None:
+    """What was canceled may still go on at its agent."""
+    setup = bench()
+    agent = await worker(setup)
+    task = await stored(setup, (await given(setup, agent)).task)
+    await setup.world.tasks.delete(task)
+    anew = await stored(setup, (await given(setup, agent)).task)
+
+    assert anew.id == task.id
+    assert anew.context != task.context
