@@ -5,8 +5,9 @@ something of it has changed, when time makes something due, and once a minute.
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Literal
 
 from mcp_agentspawn.core.due import next_due
@@ -142,8 +143,8 @@ class Reconciler:
 
     async def _follow(self) -> Sequence[Action]:
         """Follow up tasks, whether or not somebody asks for them. What was watched of them is not all of them."""
-        seen = [task for root in self._observer.roots() for task in self._observer.seen(root).tasks]
-        followed = [task.id for task in seen if not task.ended or not task.counted]
+        seen = [self._observer.seen(root).tasks for root in self._observer.roots()]
+        followed = in_turns([task.id for task in tasks if not task.ended or not task.counted] for tasks in seen)
         failures: list[BaseException] = []
         for start in range(0, len(followed), AT_ONCE):
             if not await self._leadership.held():
@@ -170,3 +171,8 @@ class Reconciler:
         if failures:
             raise failures[0]
         return [action for task in ended.values() for action in task.result()]
+
+
+def in_turns(of_roots: Iterable[Sequence[str]]) -> Sequence[str]:
+    """One of each root, then the next of each: a root with many that take long keeps nobody else's waiting."""
+    return [id_ for each in zip_longest(*of_roots) for id_ in each if id_ is not None]
