@@ -64,8 +64,9 @@ async def store(services: Services, task: Task, report: Report) -> Task:
 
 
 def _without_credentials(artifact: Artifact) -> Artifact:
-    words = (redacted(word)[0][:MOST_WORD_CHARACTERS] for word in (artifact.id, artifact.name, artifact.media_type))
-    return Artifact(*words, artifact.bytes)
+    words = (artifact.id, artifact.name, artifact.media_type)
+    id_, name, media_type = (redacted(word)[0][:MOST_WORD_CHARACTERS] for word in words)
+    return Artifact(id_, name, media_type, artifact.bytes)
 
 
 def _sent_by(task: Task, report: Report) -> tuple[str, ...]:
