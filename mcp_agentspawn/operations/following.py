@@ -74,6 +74,7 @@ async def follow(
     """Wait until the task has ended or asks something, or until this moment of the loop's time.
 
     `answered` are calls that were answered just now: that the agent still shows them says nothing new.
+    Raises `Upstream` kinds.
     """
     loop = asyncio.get_running_loop()
     began = looked_afresh = loop.time()
@@ -85,10 +86,18 @@ async def follow(
         await asyncio.sleep(min(pause, MOST_LOOK_SECONDS, left))
         if not task.remote or loop.time() - looked_afresh >= FRESH_LOOK_SECONDS:
             looked_afresh = loop.time()
-            task = await refresh(services, await services.tasks.get(task.id) or task, trace)
+            task = await refresh(services, await _current(services, task), trace)
         else:
             task = await look(services, task, trace)
     return task
+
+
+async def _current(services: Services, task: Task) -> Task:
+    """As it is stored now. Raises `Unavailable` when it was removed, since its message was not heard."""
+    current = await services.tasks.get(task.id)
+    if current is None:
+        raise Unavailable("The task was removed while it was waited for.")
+    return current
 
 
 def _is_settling(task: Task, answered: Collection[PendingCall], seconds: float) -> bool:

@@ -264,3 +264,37 @@ async def test_an_end_that_is_nobodys_failure_is_in_the_audit_and_not_in_the_rec
     ]
     assert (await setup.world.ledgers.look(CALLER.root.name)).outcomes == {}
     assert (await stored(setup, task.task)).counted
+
+
+async def test_whoever_waits_for_a_message_that_is_not_heard_is_not_told_of_a_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = bench()
+    agent = await worker(setup)
+    asked, may = asyncio.Event(), asyncio.Event()
+
+    async def down(_at: Address, _message: Message) -> Report:
+        asked.set()
+        await may.wait()
+        raise Unavailable("down")
+
+    create, found = setup.world.tasks.create, asyncio.Event()
+
+    async def noted(task: Task) -> Task:
+        try:
+            return await create(task)
+        except Conflict:
+            found.set()
+            raise
+
+    monkeypatch.setattr(setup.world.tasks, "create", noted)
+    monkeypatch.setattr(setup.remote_agents, "send", down)
+    first = asyncio.create_task(delegate(setup.services, CALLER, agent, "Do it"))
+    await asked.wait()
+    second = asyncio.create_task(delegate(setup.services, CALLER, agent, "Do it", wait_seconds=20))
+    await found.wait()
+    may.set()
+
+    assert isinstance(await first, Refusal)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(second, timeout=2)
