@@ -94,6 +94,17 @@ async def test_the_trace_of_the_call_goes_on_to_the_subagent() -> None:
     assert setup.remote_agents.said[0][0].trace == TRACE
 
 
+async def test_one_that_has_just_started_is_greeted_and_gets_its_work() -> None:
+    setup = bench()
+    agent = await starting(setup)
+    setup.world.agents.set_ready("subagents", agent)
+
+    assert (await given(setup, agent)).state == "completed"
+    known = await setup.world.proposals.get(agent)
+    assert known is not None
+    assert known.phase == "ready"
+
+
 @pytest.mark.parametrize("caller", [Caller(OTHER), Caller(CALLER.root, "sub-else")])
 async def test_somebody_elses_subagent_and_one_that_is_not_there_are_answered_alike(caller: Caller) -> None:
     setup = bench()
