@@ -106,10 +106,14 @@ class Office:
     def spawn(self) -> str:
         """Have the orchestrator propose and apply."""
         proposal = self.propose()
-        answer = asyncio.run(apply(self.bench.services, CALLER, proposal.id, proposal.digest))
-        assert isinstance(answer, Applied), answer
-        asyncio.run(self.bench.services.later.settle())
-        return answer.agent
+
+        async def applied() -> Applied:
+            answer = await apply(self.bench.services, CALLER, proposal.id, proposal.digest)
+            assert isinstance(answer, Applied), answer
+            await self.bench.services.later.settle()
+            return answer
+
+        return asyncio.run(applied()).agent
 
     def stored(self, id_: str) -> Proposal:
         found = asyncio.run(self.world.proposals.get(id_))

@@ -19,6 +19,9 @@ TOOLS = {
     "list_subagents",
     "get_subagent",
     "retire_subagent",
+    "delegate_task",
+    "get_task",
+    "cancel_task",
 }
 
 
