@@ -13,9 +13,11 @@ def hire(turn: Turn) -> Call | str:
     tool, answer = turn.last
     if not tool:
         return "propose_subagent", _proposal(turn.asked)
-    if tool == "propose_subagent":
-        return "apply_subagent", {name: answer[name] for name in ("proposal", "digest")}
-    agent = str(next(answer["agent"] for name, answer in turn.done if name == "apply_subagent"))
+    made = [answer["agent"] for name, answer in turn.done if name == "apply_subagent" and "agent" in answer]
+    if not made:
+        assert answer["outcome"] in {"allowed", "unavailable"}, answer
+        return "apply_subagent", _handle(turn)
+    agent = str(made[0])
     if tool == "apply_subagent" or _too_early(answer):
         return "delegate_task", {"agent": agent, "message": f"Look into it. {turn.asked}", "wait_seconds": 10}
     if answer.get("state", "completed") not in ENDED:
@@ -23,6 +25,11 @@ def hire(turn: Turn) -> Call | str:
     if "state" in answer or answer["not_yet"]:
         return "retire_subagent", {"agent": agent, "reason": "its work is done"}
     return f"It says: {[answer['result'] for _, answer in turn.done if answer.get('result')][-1]}"
+
+
+def _handle(turn: Turn) -> dict[str, Any]:
+    proposed = next(answer for name, answer in turn.done if name == "propose_subagent")
+    return {name: proposed[name] for name in ("proposal", "digest")}
 
 
 def _too_early(answer: Any) -> bool:

@@ -10,14 +10,17 @@ from typing import NamedTuple
 
 import aiohttp
 
+from mcp_agentspawn.adapters.kubernetes.lease import NAME
 from mcp_agentspawn.core.model import Root
-from tests.faults.cluster import AGENTS, PROPOSALS, Cluster
+from tests.faults.cluster import AGENTS, PROPOSALS, SYSTEM, Cluster
 from tests.faults.proxy import Effect, Fault, FaultProxy
 from tests.faults.servers import Process, Rules, Server, Start, serve
 from tests.faults.spawning import let_spawn
 from tests.localplane.waiting import until
 
 NUMBERS = count(1)
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{NAME}"
+LEADS = re.compile(r"^agentspawn_reconciler_leading 1\.0$", re.MULTILINE)
 ASKS = re.compile(r"reviews(\?|$)|dryRun=")
 OWN_NAMES = re.compile(r"sub-[a-z]+-[a-z0-9]{10}|every-request-\d+|continue=[^&]*")
 
@@ -49,10 +52,12 @@ class Step(NamedTuple):
 
 
 def steps(forwarded: Sequence[tuple[str, str]]) -> list[Step]:
-    """The requests of a run."""
+    """The requests of a run, but for those by which a replica says again and again that it leads."""
     seen: Counter[tuple[str, str]] = Counter()
     found = []
     for method, path in forwarded:
+        if "/leases" in path:
+            continue
         shape = OWN_NAMES.sub("*", path)
         seen[method, shape] += 1
         found.append(Step(method, shape, seen[method, shape]))
@@ -71,7 +76,8 @@ class Case:
 
     @asynccontextmanager
     async def server(self, *, through_the_proxy: bool = False) -> AsyncIterator[Server]:
-        """One life of the server; it has forgotten everything that it knew in the one before."""
+        """One life of the server; it has forgotten everything that it knew in the one before, and leads at once."""
+        await self.cluster.remove(LEASE)
         proxy, name = self.proxy if through_the_proxy else None, self.root.account
         async with serve(self.cluster, [self.root], self.rules, proxy, name=name, start=self._started) as server:
             yield server
@@ -79,6 +85,16 @@ class Case:
     def _started(self, environment: Mapping[str, str], log: Path) -> Process:
         self.process = self._start(environment, log)
         return self.process
+
+    async def looked_after(self, server: Server) -> None:
+        """Wait until this server leads, and has done what it found to do."""
+
+        async def leads() -> bool:
+            async with server.session.get(f"{server.url}/metrics") as response:
+                return LEADS.search(await response.text()) is not None
+
+        await until(leads)
+        await self.proxy.quiet()
 
     def strike(self, step: Step, effect: Effect) -> Fault:
         """Let this happen to that request, counted from now."""

@@ -87,11 +87,6 @@ async def _marked(case: Case, agent: str) -> None:
     await until(marked)
 
 
-async def _mess(case: Case, _server: Server) -> Answer:
-    await mess(case.cluster, case.root)
-    return {}
-
-
 @dataclass(frozen=True)
 class Operation:
     """What is there before, and the call; without a call it is what a server does by itself when it starts."""
@@ -101,6 +96,9 @@ class Operation:
 
     async def prepared(self, case: Case) -> Answer:
         """Do what comes before, in a life of its own of the server, so that it remembers nothing of it."""
+        if self.call is None:  # no server is there to look after it already
+            await mess(case.cluster, case.root)
+            return {}
         async with case.server() as server:
             return await self.prepare(case, server)
 
@@ -112,7 +110,7 @@ OPERATIONS = {
     "retire": Operation(_agent, lambda server, made: server.retire(made["agent"])),
     "retire-tree": Operation(_tree, lambda server, made: server.retire(made["agent"])),
     "withdraw": Operation(_proposal, lambda server, made: server.retire(made["proposal"])),
-    "repair": Operation(_mess, None),
+    "repair": Operation(_nothing, None),
 }
 
 
@@ -183,7 +181,7 @@ async def _recorded(stage: Stage, operation: Operation) -> list[Step]:
     async with stage.case() as case:
         prepared = await operation.prepared(case)
         async with case.server(through_the_proxy=True) as server:
-            await case.proxy.quiet()
+            await case.looked_after(server)
             if operation.call is not None:
                 case.proxy.clear()
                 answer = await operation.call(server, prepared)
@@ -254,8 +252,8 @@ async def _struck(case: Case, operation: Operation, prepared: Answer, step: Step
 
 async def _life(case: Case) -> None:
     """The server starts, repairs, and is killed when it is quiet."""
-    async with case.server(through_the_proxy=True):
-        await case.proxy.quiet()
+    async with case.server(through_the_proxy=True) as server:
+        await case.looked_after(server)
 
 
 async def _reached(fault: faults.Fault, step: Step, effect: Effect, work: "asyncio.Future[Any]") -> None:

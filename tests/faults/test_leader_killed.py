@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +18,7 @@ from mcp_agentspawn.adapters.kubernetes.lease import LEASE_SECONDS
 from mcp_agentspawn.core.model import Root
 from tests.builders import RESEARCHER
 from tests.faults.cluster import Cluster
+from tests.faults.matrix import LEADS
 from tests.faults.paths import ledger_holds
 from tests.faults.servers import Answer, Rules, Server, serve
 from tests.localplane.waiting import until
@@ -27,7 +27,6 @@ LIFETIME = timedelta(seconds=6)
 A_PASS = timedelta(seconds=4)
 """What a pass, the garbage of a busy machine and looking at it all take together."""
 HANDED_OVER_WITHIN_SECONDS = LEASE_SECONDS / 2
-LEADS = re.compile(r"^agentspawn_reconciler_leading 1\.0$", re.MULTILINE)
 
 pytestmark = pytest.mark.timeout(120)
 
