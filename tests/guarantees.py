@@ -462,7 +462,11 @@ PITFALLS = [
         "What is below an Agent that died is taken away, and one whose single task has ended, by any server there is.",
         "gents #382",
         of(LINEAGE, "test_what_is_below_an_agent_that_died_is_taken_away")
-        + of(TASKS, "test_one_that_is_there_for_one_task_goes_when_that_has_ended_and_its_result_stays")
+        + of(
+            TASKS,
+            "test_one_that_is_there_for_one_task_goes_when_that_has_ended_and_its_result_stays",
+            "test_one_that_is_there_for_one_task_gets_no_second_one_beside_it",
+        )
         + every(LEADER_KILLED),
     ),
     Guarantee(
@@ -680,6 +684,7 @@ ATTACKS = [
             "test_what_a_subagent_smuggles_stays_data_within_its_fence",
             "test_a_tool_approval_is_given_by_a_person_and_by_nothing_that_an_agent_says",
             "test_one_in_quarantine_gets_no_work",
+            "test_no_task_shares_its_conversation_with_one_whose_approval_would_be_taken_for_its_own",
         )
         + of(AT_WORK, "test_a_tool_that_needs_approval_is_called_when_a_person_says_so_and_not_before")
         + of(

@@ -171,10 +171,11 @@ async def delegate_task(
 async def get_task(
     services: Services, caller: Caller, task: TaskHandle, wait_seconds: WaitForTask = 0
 ) -> TaskAnswered | Refusal:
-    """Look at a task that you gave: its `state` (submitted, working, input_required, completed, canceled, failed).
+    """Look at a task that you gave, until it has ended.
 
-    Use it with wait_seconds until the task has ended. Returns its `result`, cut when `truncated`. A task that waits for
-    a tool approval is a person's to answer, never yours. Next: what next_step says.
+    Use it with wait_seconds. Returns its `state` (submitted, working, input_required, completed, canceled, failed,
+    rejected) and its `result`, cut when `truncated`. A task that waits for a tool approval is a person's to answer,
+    never yours. Next: what next_step says.
     """
     return await tasks.get_task(services, caller, task, wait_seconds)
 
