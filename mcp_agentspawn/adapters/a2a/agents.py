@@ -19,7 +19,7 @@ from mcp_agentspawn.adapters.a2a.cards import card_of
 from mcp_agentspawn.adapters.a2a.confirmations import answers_to, can_be_decided, decided, is_question
 from mcp_agentspawn.adapters.a2a.exchange import Call, Exchange
 from mcp_agentspawn.adapters.a2a.failures import Declined, Failed, Kind, of_asking, of_canceling, of_sending
-from mcp_agentspawn.adapters.a2a.patience import Known, Memory, Seconds, Wire
+from mcp_agentspawn.adapters.a2a.patience import Known, Memory, Seconds, Shared, Wire
 from mcp_agentspawn.adapters.a2a.reading import report_of
 from mcp_agentspawn.adapters.a2a.wires import VERSION_HEADER, canceling, looking, said, sending
 from mcp_agentspawn.core.delegation import Address, Card, Message, Report
@@ -58,6 +58,7 @@ class Turn:
 
     at: Address
     known: Known
+    shared: Shared
     deadline: float
 
 
@@ -120,10 +121,11 @@ class A2aAgents:
         known = self._memory.of((at.home, at.agent, at.uid))
         if not known.breaker.admits():
             raise Unavailable("The agent has failed again and again: it is left alone for a while.")
+        shared = self._memory.shared_by(at.user)
         deadline = asyncio.get_running_loop().time() + verb.seconds
         try:
-            async with _place(known.room, deadline), _place(self._memory.room_of(at.user), deadline):
-                yield Turn(at, known, deadline)
+            async with _place(known.room, deadline), _place(shared.room, deadline):
+                yield Turn(at, known, shared, deadline)
         finally:
             known.breaker.left()
 
@@ -203,7 +205,7 @@ class A2aAgents:
             headers[VERSION_HEADER] = wire
         if TRACE.match(at.trace):
             headers["traceparent"] = at.trace
-        return Call(url if body is not None else url + CARD_PATH, headers, body, turn.deadline, turn.known.large)
+        return Call(url if body is not None else url + CARD_PATH, headers, body, turn.deadline, turn.shared.large)
 
 
 def _remember(known: Known, failure: Failed | Declined) -> None:

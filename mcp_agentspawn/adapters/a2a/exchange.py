@@ -40,7 +40,7 @@ Read = TypeVar("Read")
 class Call:
     """What is asked, of whom; `body` is `None` to fetch. `deadline` is the loop's time.
 
-    `large` is taken for a large answer, so that nobody takes more than one of the few places for these.
+    `large` is taken for a large answer, so that no root takes more than one of the few places for these.
     """
 
     url: str

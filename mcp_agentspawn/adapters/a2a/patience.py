@@ -58,15 +58,19 @@ class Breaker:
 
 @dataclass(slots=True)
 class Known:
-    """One agent. `room` is for those who ask it at the same time.
-
-    `answering` is for one who answers what it asks, and `large` for one of its answers that is large.
-    """
+    """One agent. `room` is for those who ask it at the same time, `answering` for one who answers what it asks."""
 
     breaker: Breaker
     wire: Wire | None = None
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_ONCE))
     answering: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What those on whose behalf the same root asks share: room, and the place for one answer that is large."""
+
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_OF_A_ROOT))
     large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -76,7 +80,7 @@ class Memory:
     def __init__(self, now: Seconds) -> None:
         self._now = now
         self._known: OrderedDict[Hashable, Known] = OrderedDict()
-        self._rooms: OrderedDict[str, asyncio.Semaphore] = OrderedDict()
+        self._shared: OrderedDict[str, Shared] = OrderedDict()
 
     def of(self, agent: Hashable) -> Known:
         """What is remembered of this one, anew if nothing is."""
@@ -86,10 +90,10 @@ class Memory:
             self._known.popitem(last=False)
         return known
 
-    def room_of(self, user: str) -> asyncio.Semaphore:
+    def shared_by(self, user: str) -> Shared:
         """What those on whose behalf the same user asks have to share."""
-        room = self._rooms.setdefault(user, asyncio.Semaphore(MOST_OF_A_ROOT))
-        self._rooms.move_to_end(user)
-        if len(self._rooms) > MOST_REMEMBERED:
-            self._rooms.popitem(last=False)
-        return room
+        shared = self._shared.setdefault(user, Shared())
+        self._shared.move_to_end(user)
+        if len(self._shared) > MOST_REMEMBERED:
+            self._shared.popitem(last=False)
+        return shared

@@ -154,15 +154,16 @@ async def half_of_much(connection: Connection) -> None:
     await silent(connection)
 
 
-async def test_large_answers_are_few_at_a_time_and_one_of_each_agent_and_small_ones_pass_them() -> None:
-    def at(name: str) -> Address:
-        return Address("subagents", "helper-1", name, "user")
+async def test_large_answers_are_few_at_a_time_and_one_of_each_root_and_small_ones_pass_them() -> None:
+    def at(name: str, user: str = "user") -> Address:
+        return Address("subagents", "helper-1", name, user)
 
     async with agent(half_of_much) as slow, talking(slow) as agents:
         large = agents._exchange._large
-        waiting_ = [asyncio.create_task(agents.look(at("uid-1"), "t-1")) for _ in range(8)]
+        waiting_ = [asyncio.create_task(agents.look(at(f"uid-{n}"), "t-1")) for n in range(8)]
         await until(lambda: len(slow.requests) == 8 and large._value == MOST_LARGE_AT_ONCE - 1)
-        waiting_ += [asyncio.create_task(agents.look(at(f"uid-{number}"), "t-1")) for number in range(2, 9)]
+        others = [at(f"uid-{number}", f"user-{number}") for number in range(10, 17)]
+        waiting_ += [asyncio.create_task(agents.look(other, "t-1")) for other in others]
         await until(large.locked)
 
         slow.behaviours = [answering(task(artifacts=[artifact(text("x" * 100_000))]))]
@@ -181,8 +182,8 @@ def test_agents_that_were_not_asked_for_long_are_forgotten() -> None:
     assert memory.of("first") is first
 
     for number in range(MOST_REMEMBERED + 1):
-        memory.room_of(f"root-{number}")
-    assert len(memory._rooms) == MOST_REMEMBERED
+        memory.shared_by(f"root-{number}")
+    assert len(memory._shared) == MOST_REMEMBERED
 
     memory.of("another")
     memory.of(1)
