@@ -146,9 +146,14 @@ class Ledger:
         return replace(self, live={id_: live for id_, live in self.live.items() if id_ != proposal})
 
     def recorded(self, key: str, outcomes: Outcomes) -> "Ledger":
-        """With these outcomes under this key; past the bound, what was written longest ago is forgotten."""
-        others = [(other, known) for other, known in self.outcomes.items() if other != key]
-        return replace(self, outcomes=dict([*others[max(0, len(others) + 1 - MOST_KEYS) :], (key, outcomes)]))
+        """With these outcomes under this key; past the bound, the best are forgotten first, so that no poor one is.
+
+        Of those that are equally good, it is the one that was written longest ago.
+        """
+        others = {other: known for other, known in self.outcomes.items() if other != key}
+        while len(others) >= MOST_KEYS:
+            del others[max(others, key=lambda other: others[other].score)]
+        return replace(self, outcomes={**others, key: outcomes})
 
     def counted(self, keys: Iterable[str], count: Callable[[Outcomes], Outcomes]) -> "Ledger":
         """With one more thing counted under each of these keys; the same when it is counted under all of them."""

@@ -136,6 +136,15 @@ def test_counting_in_a_ledger_touches_the_named_keys_alone_and_nothing_when_all_
     assert grown.counted(["template:a", "entry:c"], lambda known: known.quarantined("sub-a")) is grown
 
 
+def test_a_poor_record_is_not_pushed_out_by_many_good_ones() -> None:
+    ledger = Ledger("agents/orchestrator").recorded("template:poor", Outcomes(tasks=5, succeeded=1))
+    for number in range(2 * MOST_KEYS):
+        ledger = ledger.recorded(f"template:{number}", Outcomes(tasks=1, succeeded=1))
+
+    assert len(ledger.outcomes) == MOST_KEYS
+    assert ledger.outcomes["template:poor"].succeeded == 1
+
+
 def test_what_was_written_longest_ago_is_forgotten_first() -> None:
     ledger = Ledger("agents/orchestrator")
     for number in range(MOST_KEYS):
