@@ -38,6 +38,11 @@ class Fault:
         self._answered = asyncio.Event()
         self._go_on: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
+    @property
+    def takes_watches(self) -> bool:
+        """Whether it is about watches, which go their own way otherwise."""
+        return "watch" in self._path.pattern
+
     def takes(self, request: web.BaseRequest) -> bool:
         """Whether this is the request that it waits for; counts those that match."""
         if self._left == 0 or not self._method.match(request.method) or not self._path.search(request.raw_path):
@@ -253,7 +258,7 @@ class FaultProxy:
         await self._session.close()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.query.get("watch") in {"1", "true"}:
+        if request.query.get("watch") in {"1", "true"} and not any(fault.takes_watches for fault in self._faults):
             return await self._stream(request)
         self._under_way += 1
         try:

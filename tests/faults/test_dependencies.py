@@ -137,12 +137,22 @@ async def test_a_credential_that_can_not_be_reviewed_is_nobodys_and_not_for_long
     await _lives(bench.server, ready=True)
 
 
-async def test_no_watch_is_ever_opened_so_none_can_fall_silent(bench: Bench) -> None:
-    await bench.server.apply(bench.proposal)
-    await bench.server.retire(bench.agent["agent"])
-    await bench.proxy.quiet()
-    assert len(bench.proxy.forwarded) > LIMIT
-    assert [path for _, path in bench.proxy.forwarded if "watch" in path] == []
+@pytest.mark.parametrize("failure", ["away", "hanging", "saying-nonsense"])
+async def test_no_answer_rests_on_a_watch(
+    cluster: Cluster, root: Root, proxy: FaultProxy, starts: Start, tmp_path: Path, failure: str
+) -> None:
+    watches = proxy.always("GET", r"[?&]watch=", FAILURES[failure])
+    rules = Rules(tmp_path)
+    rules.write()
+    async with serve(cluster, [root], rules, proxy, start=starts) as server:
+        applied = await server.apply(await server.propose())
+        listed = await server.call("list_subagents")
+        retired = await server.retire(applied["agent"])
+        await until(lambda: watches.came)
+        watches.end()
+
+    assert [entry["agent"] for entry in listed["subagents"]] == [applied["agent"]]
+    assert retired["phase"] == "retired"
 
 
 @pytest.mark.parametrize("steps", [[1, -1], [-1, 1], [25, -26, 1], [-25, 50, -25]])
