@@ -52,11 +52,11 @@ class Step(NamedTuple):
 
 
 def steps(forwarded: Sequence[tuple[str, str]]) -> list[Step]:
-    """The requests of a run, but for those by which a replica says again and again that it leads."""
+    """The requests of a run, but for those that come again and again by themselves: to lead, and to watch."""
     seen: Counter[tuple[str, str]] = Counter()
     found = []
     for method, path in forwarded:
-        if "/leases" in path:
+        if "/leases" in path or "watch=" in path:
             continue
         shape = OWN_NAMES.sub("*", path)
         seen[method, shape] += 1
