@@ -1,5 +1,6 @@
 """A whole world on this machine, as people start it: told step by step, confirmed by the API server, then gone."""
 
+import asyncio
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pytest_asyncio
 import yaml
 
 from mcp_agentspawn.cli.dev import checkout
+from mcp_agentspawn.cli.dev.cluster import ROOTS
 from mcp_agentspawn.cli.dev.command import _once, _tell
 from mcp_agentspawn.cli.dev.models import configured
 from mcp_agentspawn.cli.dev.registry_story import hire
@@ -155,20 +157,30 @@ async def test_the_subagent_that_is_left_to_look_at_is_live_and_ready(world: Loc
     await retire(world, Teller(), left["agent"])
 
 
+async def counts_begin_anew(world: LocalWorld) -> None:
+    """The tests before have made as many changes as the sample policy lets one make in a minute."""
+    words = ["reset", ROOTS["orchestrator"].name, "--counts", "--reason", "tests", "--kubeconfig"]
+    command = [sys.executable, "-m", "mcp_agentspawn", *words, str(world.cluster.people["alice"])]
+    process = await asyncio.create_subprocess_exec(*command)
+    assert await process.wait() == 0
+
+
 async def test_the_story_of_work_fails_when_the_agent_does_not_confirm(
     world: LocalWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def nothing(*_: Any) -> tuple[str, str]:
         return "", ""
 
+    await counts_begin_anew(world)
     agent = await spawn(world, Teller())
+    assert agent
     await live(world, Teller(), agent)
     monkeypatch.setattr("mcp_agentspawn.cli.dev.telling.AgentWitness.task", nothing)
     teller = Teller()
     await work(world, teller, agent)
     await retire(world, Teller(), agent)
 
-    assert teller.failed
+    assert len(teller.failed) == 4
 
 
 async def test_the_story_of_an_entry_fails_when_the_registry_does_not_confirm(
