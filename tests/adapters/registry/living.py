@@ -83,4 +83,7 @@ def helpers() -> Sequence[psutil.Process]:
 
 
 def _is_helper(process: psutil.Process) -> bool:
-    return process.status() == psutil.STATUS_ZOMBIE or "adapters.registry" in " ".join(process.cmdline())
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or "adapters.registry" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it ended, and was waited for, since it was listed
+        return False
