@@ -12,7 +12,7 @@ from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
 from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryRemoteAgents, MemoryWorld
-from mcp_agentspawn.core.delegation import RemoteAgents
+from mcp_agentspawn.core.delegation import RemoteAgents, Task
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.ledger import Head
@@ -150,6 +150,22 @@ def guard_names() -> list[str]:
 
 def ask(**changes: Any) -> Ask:
     return replace(Ask("researcher", "Find out", parameters=(("topic", "Kubernetes admission"),)), **changes)
+
+
+def task(**changes: Any) -> Task:
+    """A task that the root has just given to a subagent."""
+    given = Task(
+        id="task-1",
+        root=ROOT.name,
+        parent="",
+        home=ROOT.home,
+        agent="sub-researcher-a",
+        agent_uid="uid-a",
+        template="researcher",
+        entry="",
+        context="context",
+    )
+    return replace(given, **changes)
 
 
 @dataclass

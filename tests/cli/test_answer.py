@@ -9,7 +9,7 @@ import pytest
 from mcp_agentspawn.cli import answer as answering
 from mcp_agentspawn.core.delegation import PendingCall, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.core.errors import Refused
-from tests.builders import ROOT
+from tests.builders import task
 from tests.cli.office import Office, office
 
 ARGUMENTS = '{"headers":{"x":1},"note":"one\\n\\u202etwo","url":"https://example.com/a"}'
@@ -17,23 +17,14 @@ ARGUMENTS = '{"headers":{"x":1},"note":"one\\n\\u202etwo","url":"https://example
 
 def waiting(at_work: Office, **changes: Any) -> Task:
     """A task of a subagent that waits for a tool approval."""
-    task = Task(
-        id="task-1",
-        root=ROOT.name,
-        parent="",
-        home=ROOT.home,
-        agent="sub-researcher-a",
-        agent_uid="uid-a",
-        template="researcher",
-        entry="",
-        context="context",
+    asks = task(
         state="input_required",
         remote="remote-1",
         asks="tool_approval",
         pending=(PendingCall("call-1", "fetch", ARGUMENTS),),
         changed_at=at_work.world.clock.now(),
     )
-    return asyncio.run(at_work.world.tasks.create(replace(task, **changes)))
+    return asyncio.run(at_work.world.tasks.create(replace(asks, **changes)))
 
 
 def answers(at_work: Office) -> list[TaskAnswer]:

@@ -20,6 +20,7 @@ from mcp_agentspawn.core.delegation import (
 )
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
 from mcp_agentspawn.core.model import Root
+from tests.builders import task as some_task
 from tests.contracts.stages import Stage, fresh
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
@@ -27,17 +28,7 @@ NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 
 def task(stage: Stage, **changes: Any) -> Task:
     """A new task of the stage's root."""
-    made = Task(
-        id=f"task-{uuid4().hex}",
-        root=stage.root.name,
-        parent="",
-        home=stage.root.home,
-        agent=fresh(),
-        agent_uid="uid-1",
-        template="researcher",
-        entry="",
-        context="context-1",
-    )
+    made = some_task(id=f"task-{uuid4().hex}", root=stage.root.name, home=stage.root.home, agent=fresh())
     return replace(made, **changes)
 
 

@@ -6,12 +6,11 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.due import next_due
 from mcp_agentspawn.core.expiry import QUARANTINE_KEPT_FOR, Seen, plan
 from mcp_agentspawn.core.ledger import Ledger, Live, Open, Used
 from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Step, Subagent
-from tests.builders import NOON, ROOT
+from tests.builders import NOON, ROOT, task
 
 HOUR = timedelta(hours=1)
 IDS = ("sub-a", "sub-b", "sub-c")
@@ -38,7 +37,7 @@ def worlds(draw: st.DrawFn) -> Seen:
         used={id_: Used(draw(moments)) for id_ in draw(some)},
     )
     tasks = [
-        Task(f"task-{id_}", ROOT.name, "", ROOT.home, id_, "uid", "t", "", "c", "completed", ended_at=draw(moments))
+        task(id=f"task-{id_}", agent=id_, agent_uid="uid", state="completed", ended_at=draw(moments))
         for id_ in draw(some)
     ]
     cordoned = dict.fromkeys(draw(some), "uid")

@@ -12,7 +12,7 @@ from mcp_agentspawn.core.delegation import ENDED, Task, TaskAnswer, TaskState
 from mcp_agentspawn.core.expiry import KEPT_FOR, QUARANTINE_KEPT_FOR, Action, Seen, generation, may_spawn, plan
 from mcp_agentspawn.core.ledger import Ledger, Live, Used
 from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Step, Subagent
-from tests.builders import NOON, ROOT
+from tests.builders import NOON, ROOT, task
 
 LIFE = timedelta(hours=20)
 SECOND = timedelta(seconds=1)
@@ -21,7 +21,7 @@ AGENT = Subagent("sub-a", "uid-a", ROOT.home, ROOT.virtual_user, "", "researcher
 STORED = Proposal(
     "sub-a", ROOT.name, "", ROOT.home, REQUEST, "t", "r", "d", "low", NOON + LIFE, "{}", Grant((), (), LIFE)
 )
-TASK = Task("task-1", ROOT.name, "", ROOT.home, "sub-a", "uid-a", "researcher", "", "context")
+TASK = task(agent="sub-a")
 
 
 def seen(agent: Subagent = AGENT, *, phase: Phase = "starting", single_task: bool = False, **more: object) -> Seen:

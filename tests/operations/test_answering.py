@@ -9,24 +9,10 @@ import pytest
 
 from mcp_agentspawn.core.delegation import PendingCall, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.operations.answering import Choice, counting, is_taken, unanswerable, waits_for_people
-from tests.builders import NOON, bench
+from tests.builders import NOON, bench, task
 
 CALL = PendingCall("call-1", "fetch", '{"url":"https://example.com"}')
-WAITING = Task(
-    "task-1",
-    "agents/orchestrator",
-    "",
-    "subagents",
-    "sub-researcher-a",
-    "uid-a",
-    "researcher",
-    "",
-    "context",
-    state="input_required",
-    asks="tool_approval",
-    pending=(CALL,),
-    uid="uid-1",
-)
+WAITING = task(state="input_required", asks="tool_approval", pending=(CALL,), uid="uid-1")
 
 
 def said(name: str, task: Task = WAITING, **changes: Any) -> TaskAnswer:

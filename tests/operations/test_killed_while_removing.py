@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.expiry import Action
 from mcp_agentspawn.operations.repair import repair
-from tests.builders import ROOT, Bench
+from tests.builders import Bench, task
 from tests.operations.faulty_ports import Process
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, grove, held, line, spawned, standing, stored_as
 
@@ -34,8 +33,8 @@ async def finished(setup: Bench) -> tuple[str, ...]:
     child = await spawned(setup, parent=lead)
     stored = await stored_as(setup, lead)
     setup.world.proposals._stored[lead] = replace(stored, grant=replace(stored.grant, single_task=True))
-    task = Task("task-1", ROOT.name, "", HOME, lead, (await agent_of(setup, lead)).uid, "lead", "", "context")
-    given = await setup.world.tasks.create(task)
+    work = task(agent=lead, agent_uid=(await agent_of(setup, lead)).uid, template="lead")
+    given = await setup.world.tasks.create(work)
     await setup.world.tasks.update(replace(given, state="completed", counted=True, ended_at=setup.clock.now()))
     return lead, child
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.model import Caller, Phase
 from mcp_agentspawn.operations.answers import Found, Listing
 from mcp_agentspawn.operations.browse import get_subagent, list_subagents
 from mcp_agentspawn.operations.repair import repair
 from mcp_agentspawn.operations.views import phase_of
-from tests.builders import CALLER, OTHER, ROOT, Bench, bench
+from tests.builders import CALLER, OTHER, Bench, bench, task
 from tests.operations.doubles import failing
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, retired, spawned, stored_as
 
@@ -69,13 +68,13 @@ async def test_what_it_came_to_and_why_is_shown_to_the_end() -> None:
 async def test_a_caller_sees_its_own_work_that_has_not_ended_and_nobody_elses() -> None:
     setup = bench()
     agent = await spawned(setup)
-    mine = Task("task-mine", ROOT.name, "", HOME, agent, "uid", "researcher", "", "context")
-    for task in (
+    mine = task(id="task-mine", agent=agent)
+    for given in (
         mine,
         replace(mine, id="task-theirs", root=OTHER.name),
         replace(mine, id="task-below", parent="sub-x"),
     ):
-        await setup.world.tasks.create(task)
+        await setup.world.tasks.create(given)
     ended = await setup.world.tasks.create(replace(mine, id="task-ended"))
     await setup.world.tasks.update(replace(ended, state="completed"))
 

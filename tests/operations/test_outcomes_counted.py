@@ -11,7 +11,7 @@ from mcp_agentspawn.operations.answers import Found, Templates
 from mcp_agentspawn.operations.browse import get_subagent, list_templates
 from mcp_agentspawn.operations.outcomes import record_end, record_quarantine, track_record
 from mcp_agentspawn.operations.propose import propose
-from tests.builders import CALLER, NOON, OTHER, ROOT, Bench, ask, bench, registry_entry
+from tests.builders import CALLER, NOON, OTHER, ROOT, Bench, ask, bench, registry_entry, task
 from tests.operations.work import worker
 
 HEAD = Head("writer", 7, f"sha256:{'7' * 64}")
@@ -19,23 +19,9 @@ HANDLE = str(registry_entry().handle)
 ENTRY = "entry:main/default/summarizer"
 
 
-def task(**changes: Any) -> Task:
-    given = Task(
-        id="task-1",
-        root=ROOT.name,
-        parent="",
-        home=ROOT.home,
-        agent="sub-researcher-a",
-        agent_uid="uid-1",
-        template="researcher",
-        entry="",
-        context="context-1",
-        state="completed",
-        created_at=NOON,
-        ended_at=NOON + timedelta(seconds=90),
-        tries=2,
-    )
-    return replace(given, **changes)
+def done(**changes: Any) -> Task:
+    ended = task(state="completed", created_at=NOON, ended_at=NOON + timedelta(seconds=90), tries=2)
+    return replace(ended, **changes)
 
 
 async def outcomes(setup: Bench) -> dict[str, Outcomes]:
@@ -45,7 +31,7 @@ async def outcomes(setup: Bench) -> dict[str, Outcomes]:
 async def test_the_end_of_a_task_is_counted_for_its_template_and_its_entry() -> None:
     setup = bench()
 
-    await record_end(setup.services, task(entry=HANDLE))
+    await record_end(setup.services, done(entry=HANDLE))
 
     counted = Outcomes(1, 1, 90, 2, 0, ("task-1",))
     assert await outcomes(setup) == {"template:researcher": counted, ENTRY: counted}
@@ -53,10 +39,10 @@ async def test_the_end_of_a_task_is_counted_for_its_template_and_its_entry() -> 
 
 async def test_an_end_is_counted_once_however_often_it_is_told() -> None:
     setup = bench()
-    await record_end(setup.services, task(), HEAD)
+    await record_end(setup.services, done(), HEAD)
     before = await setup.services.ledgers.look(ROOT.name)
 
-    await record_end(setup.services, task(), replace(HEAD, sequence=8))
+    await record_end(setup.services, done(), replace(HEAD, sequence=8))
 
     assert await setup.services.ledgers.look(ROOT.name) is before
     assert before.audit == {"writer": HEAD}
@@ -71,7 +57,7 @@ async def test_only_what_was_completed_succeeded_and_an_agent_that_stops_of_its_
 ) -> None:
     setup = bench()
 
-    await record_end(setup.services, task(state=state))
+    await record_end(setup.services, done(state=state))
 
     known = (await outcomes(setup)).get("template:researcher", Outcomes())
     assert (known.tasks, known.succeeded) == (counted, succeeded)
@@ -91,7 +77,7 @@ async def test_a_task_that_ended_through_somebody_else_is_no_failure_of_its_agen
 ) -> None:
     setup = bench()
 
-    await record_end(setup.services, task(state=state, reason=reason))
+    await record_end(setup.services, done(state=state, reason=reason))
 
     assert await outcomes(setup) == {}
 
@@ -102,7 +88,7 @@ async def test_a_task_that_ended_through_somebody_else_is_no_failure_of_its_agen
 async def test_a_time_that_is_not_known_counts_as_none(unknown: dict[str, Any]) -> None:
     setup = bench()
 
-    await record_end(setup.services, task(**unknown))
+    await record_end(setup.services, done(**unknown))
 
     assert (await outcomes(setup))["template:researcher"].seconds == 0
 
@@ -124,16 +110,16 @@ async def test_a_quarantine_is_counted_once_for_what_its_agent_was_made_of() -> 
 async def test_nobody_else_s_history_is_touched() -> None:
     setup = bench()
 
-    await record_end(setup.services, task())
+    await record_end(setup.services, done())
 
     assert (await setup.services.ledgers.look(OTHER.name)).outcomes == {}
 
 
 async def test_a_record_is_shown_by_what_it_is_of_with_a_mean_and_a_score() -> None:
     setup = bench()
-    await record_end(setup.services, task(entry=HANDLE))
-    await record_end(setup.services, task(id="task-2", state="failed", ended_at=NOON, tries=0))
-    await record_end(setup.services, task(id="task-3", state="failed", ended_at=NOON, tries=1))
+    await record_end(setup.services, done(entry=HANDLE))
+    await record_end(setup.services, done(id="task-2", state="failed", ended_at=NOON, tries=0))
+    await record_end(setup.services, done(id="task-3", state="failed", ended_at=NOON, tries=1))
     ledger = await setup.services.ledgers.look(ROOT.name)
 
     of_template, of_entry = track_record(ledger, "researcher", HANDLE)
@@ -158,7 +144,7 @@ async def test_where_there_were_quarantines_alone_there_is_no_mean() -> None:
 async def test_a_subagent_is_shown_with_the_record_of_what_it_is_made_of() -> None:
     setup = bench()
     agent = await worker(setup)
-    await record_end(setup.services, task(agent=agent))
+    await record_end(setup.services, done(agent=agent))
     found = await get_subagent(setup.services, CALLER, agent)
 
     assert isinstance(found, Found)
@@ -168,7 +154,7 @@ async def test_a_subagent_is_shown_with_the_record_of_what_it_is_made_of() -> No
 async def test_a_template_is_listed_with_the_risk_that_its_record_makes() -> None:
     setup = bench()
     for number in range(5):
-        await record_end(setup.services, task(id=f"task-{number}", state="failed"))
+        await record_end(setup.services, done(id=f"task-{number}", state="failed"))
     listed = await list_templates(setup.services, CALLER)
 
     assert isinstance(listed, Templates)

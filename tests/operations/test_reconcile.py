@@ -16,7 +16,7 @@ from mcp_agentspawn.core.expiry import Action, Seen
 from mcp_agentspawn.operations import reconcile as module
 from mcp_agentspawn.operations.reconcile import Reconciler
 from mcp_agentspawn.operations.retire import retire
-from tests.builders import CALLER, NOON, ROOT, Bench
+from tests.builders import CALLER, NOON, ROOT, Bench, task
 from tests.operations.doubles import failing
 from tests.operations.faulty_ports import Killed, Process
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, grove, held, line, spawned, standing, stored_as
@@ -333,10 +333,8 @@ async def test_crashes_are_told_once_each_and_the_fifth_cuts_it_off() -> None:
 
 
 async def given(at: Stage, agent: str, **changes: Any) -> Task:
-    task = Task(
-        "task-1", ROOT.name, "", HOME, agent, (await agent_of(at.bench, agent)).uid, "researcher", "", "context"
-    )
-    stored = await at.bench.world.tasks.create(replace(task, remote="remote-1"))
+    work = task(agent=agent, agent_uid=(await agent_of(at.bench, agent)).uid, remote="remote-1")
+    stored = await at.bench.world.tasks.create(work)
     return await at.bench.world.tasks.update(replace(stored, **changes))
 
 

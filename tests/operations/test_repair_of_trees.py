@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.delegation import Task, TaskAnswer
+from mcp_agentspawn.core.delegation import TaskAnswer
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.expiry import ABANDONED_AFTER, KEPT_FOR
 from mcp_agentspawn.core.ledger import Live
 from mcp_agentspawn.core.switches import Reset
-from tests.builders import ROOT
+from tests.builders import ROOT, task
 from tests.operations.doubles import failing
 from tests.operations.trees import (
     HOME,
@@ -125,8 +125,7 @@ async def test_decisions_leave_a_day_after_their_proposal() -> None:
 async def test_answers_to_tool_approvals_leave_a_day_after_their_task() -> None:
     setup = grove()
     agent = await spawned(setup)
-    task = Task("task-1", ROOT.name, "", HOME, agent, "uid", "researcher", "", "context")
-    stored = await setup.world.tasks.create(task)
+    stored = await setup.world.tasks.create(task(agent=agent))
     answer = TaskAnswer("task-1.alice", "task-1", stored.uid, "sha256:d", "approve", "alice")
     await setup.world.task_answers.create(answer)
     setup.clock.advance(seconds=KEPT_FOR.total_seconds())

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.delegation import Task, TaskState
+from mcp_agentspawn.core.delegation import TaskState
 from mcp_agentspawn.core.ledger import Change, Ledger, Live
 from mcp_agentspawn.core.model import Caller, Phase, Subagent
 from mcp_agentspawn.core.ports import Agents
 from mcp_agentspawn.operations.answers import Proposed, Refusal
 from mcp_agentspawn.operations.propose import propose
-from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, template
+from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, task, template
 from tests.operations.work import starting, worker
 
 
@@ -25,20 +25,7 @@ async def again(setup: Bench, caller: Caller = CALLER, **changes: Any) -> Propos
 
 async def given(setup: Bench, agent: str, number: int = 1, state: TaskState = "working") -> None:
     """A task of this agent."""
-    await setup.world.tasks.create(
-        Task(
-            id=f"task-{number}",
-            root=ROOT.name,
-            parent="",
-            home=ROOT.home,
-            agent=agent,
-            agent_uid="uid",
-            template="researcher",
-            entry="",
-            context="context",
-            state=state,
-        )
-    )
+    await setup.world.tasks.create(task(id=f"task-{number}", agent=agent, state=state))
 
 
 async def mark(setup: Bench, agent: str, phase: Phase) -> None:

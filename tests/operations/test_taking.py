@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.operations.answers import Refusal
 from mcp_agentspawn.operations.delegate import delegate
 from mcp_agentspawn.operations.taking import MOST_KEPT, Obstacle, obstacle
-from tests.builders import CALLER, bench, template
+from tests.builders import CALLER, bench, task, template
 from tests.operations.work import ASKS, DONE, WAITS_FOR_PEOPLE, given, refused, report, stored, worker
 
-NEW = Task("task-new", "agents/root", "", "subagents", "sub-a", "uid-1", "researcher", "", "conversation-1")
+NEW = task(id="task-new", context="conversation-1")
 OTHER = replace(NEW, id="task-other", context="conversation-2", remote="remote-1", state="working")
 
 
