@@ -91,13 +91,18 @@ def has_differed(agent: Subagent, proposal: Proposal) -> bool:
     return bool(agent.fingerprint and proposal.fingerprint) and agent.fingerprint != proposal.fingerprint
 
 
+def told_crashes(proposal: Proposal) -> int:
+    """How many crashes of its agent people were told of."""
+    return proposal.crashing.times if proposal.crashing else 0
+
+
 def quarantined_at(proposal: Proposal) -> datetime | None:
     """When it came into quarantine; `None` when its history does not say."""
     return next((step.at for step in reversed(proposal.history) if step.phase == "quarantined"), None)
 
 
 def plan(now: datetime, seen: Seen) -> Sequence[Action]:
-    """Everything that is due, each id at most once; and beside that, what people are to be told of an agent.
+    """Everything that is due, each id at most once.
 
     `seen.ledger` is pruned to now.
     """
@@ -111,7 +116,7 @@ def plan(now: datetime, seen: Seen) -> Sequence[Action]:
         if id_ not in seen.agents and id_ not in seen.ledger.live
     ]
     due += [Action("drop", task.id) for task in spent_tasks(now, seen.tasks)]
-    return [*(action for action in due if action is not None), *_alerts(seen)]
+    return [action for action in due if action is not None]
 
 
 def generation(seen: Seen, id_: str) -> int:
@@ -169,10 +174,8 @@ def _line_stands(now: datetime, seen: Seen, parent: str) -> bool:
 def _about_life(seen: Seen, agent: Subagent, proposal: Proposal, *, is_done: bool) -> Action | None:
     if is_done:
         return Action("finish", agent.id, uid=agent.uid)
-    if has_differed(agent, proposal):
-        return Action("quarantine", agent.id, uid=agent.uid, reason="drift")
-    if seen.crashes.get(agent.id, 0) >= QUARANTINE_AT:
-        return Action("quarantine", agent.id, uid=agent.uid, reason="crashes")
+    if trouble := _trouble(agent, proposal, seen.crashes.get(agent.id, 0)):
+        return trouble
     if proposal.phase == "proposed":
         return Action("mark", agent.id, uid=agent.uid)
     if proposal.phase == "starting" and agent.ready:
@@ -180,13 +183,14 @@ def _about_life(seen: Seen, agent: Subagent, proposal: Proposal, *, is_done: boo
     return None
 
 
-def _alerts(seen: Seen) -> Sequence[Action]:
-    """Which agents crash again and again. That it was told already is for whoever acts to know."""
-    return [
-        Action("alert", id_, uid=seen.agents[id_].uid, reason=f"crashes-{crashes}")
-        for id_, crashes in seen.crashes.items()
-        if ALERT_AT <= crashes < QUARANTINE_AT and id_ in seen.agents and not seen.agents[id_].deleting
-    ]
+def _trouble(agent: Subagent, proposal: Proposal, crashes: int) -> Action | None:
+    if has_differed(agent, proposal):
+        return Action("quarantine", agent.id, uid=agent.uid, reason="drift")
+    if crashes >= QUARANTINE_AT:
+        return Action("quarantine", agent.id, uid=agent.uid, reason="crashes")
+    if crashes >= max(ALERT_AT, told_crashes(proposal) + 1):
+        return Action("alert", agent.id, uid=agent.uid, reason=f"crashes-{crashes}")
+    return None
 
 
 def _about_slot(now: datetime, seen: Seen, id_: str, live: Live) -> Action | None:

@@ -179,6 +179,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Crashing:
+    """A subagent crashes again and again: how often it had when people were last told, and since when they are."""
+
+    times: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RestsOn:
     """What a proposal was judged by: hashes of the policy and of the schema served, and the parent Agent's uid."""
 
@@ -193,7 +201,8 @@ class Proposal:
 
     `manifest` is the canonical JSON that will be created. `version` is the store's, for compare-and-swap; `uid` tells
     it from a namesake. `history` is what it came to, oldest first. `fingerprint` is the hash of the manifest, to be
-    compared with that of the Agent; where many are kept in memory, the manifest itself is `""`.
+    compared with that of the Agent; where many are kept in memory, the manifest itself is `""`. `crashing`: `None` as
+    long as there is nothing to tell.
     """
 
     id: str
@@ -215,6 +224,7 @@ class Proposal:
     uid: str = ""
     version: str = ""
     history: tuple[Step, ...] = ()
+    crashing: Crashing | None = None
     fingerprint: str = field(default="", compare=False)
 
 

@@ -121,6 +121,13 @@ class Proposals(Protocol):
         """
         ...
 
+    async def note_crashes(self, proposal: Proposal, times: int) -> Proposal:
+        """Record for people how often its agent has crashed, if it is still at `proposal.version`.
+
+        Since when it does stays what it was. Raises `Conflict`, and `Missing` when it is gone.
+        """
+        ...
+
     async def delete(self, proposal: Proposal) -> None:
         """Remove it if it is still at `proposal.version`; gone already is success."""
         ...

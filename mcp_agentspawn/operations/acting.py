@@ -95,10 +95,9 @@ async def _still_due(services: Services, hint: Seen, actions: Sequence[Action]) 
     ids = {action.id for action in actions if action.verb != "drop"}
     if not ids:
         return tasks
-    alerted = {action.id for action in actions if action.verb == "alert"}
     fresh = await read_afresh(services, hint, ids)
     planned = [action for action in plan(services.clock.now(), fresh) if action.id in ids]
-    return [*tasks, *((fresh, action) for action in planned if action.verb != "alert" or action.id in alerted)]
+    return [*tasks, *((fresh, action) for action in planned)]
 
 
 async def _one(services: Services, seen: Seen, action: Action) -> bool:
@@ -149,7 +148,9 @@ async def _do(services: Services, seen: Seen, action: Action, head: Head) -> boo
         case "cordon":
             await isolate(services, seen.agents[action.id], seen.proposals[action.id], head)
         case "alert":
-            message = f"It has crashed {seen.crashes[action.id]} times; a few more, and it is cut off."
+            crashes = seen.crashes[action.id]
+            await services.proposals.note_crashes(seen.proposals[action.id], crashes)
+            message = f"It has crashed {crashes} times; a few more, and it is cut off."
             announce(services, seen.agents[action.id], "Crashing", message, warning=True)
         case "drop":
             return await _drop(services, action.id)

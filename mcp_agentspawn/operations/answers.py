@@ -205,9 +205,13 @@ class TrackRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found(Answer, Entry):
-    """Answer of `get_subagent`. `history` is what it came to, oldest first; `tasks` are those that have not ended."""
+    """Answer of `get_subagent`. `history` is what it came to, oldest first; `tasks` are those that have not ended.
+
+    `crashes` says how often it has crashed, once that was three times.
+    """
 
     history: tuple[PhaseStep, ...] = ()
+    crashes: int = 0
     record: tuple[TrackRecord, ...] = ()
     tasks: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
+from mcp_agentspawn.core.expiry import told_crashes
 from mcp_agentspawn.core.model import Caller, Phase, Proposal, Request, Subagent
 from mcp_agentspawn.core.outcomes import Outcomes
 from mcp_agentspawn.core.risk import PEOPLE
@@ -59,6 +60,7 @@ async def get_subagent(services: Services, caller: Caller, agent: str) -> Found 
         **fields,
         next_step=NEXT_STEPS.get(fields["phase"], ""),
         history=history(proposal),
+        crashes=told_crashes(proposal),
         record=track_record(ledger, proposal.request.template, proposal.request.entry),
         tasks=await _open_tasks(services, caller, agent) if standing else (),
     )

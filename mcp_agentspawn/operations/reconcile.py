@@ -109,7 +109,7 @@ class Reconciler:
         for root, seen in worlds.items():
             self._look_at(root, seen, now)
         self._hearts.know(now, worlds.values())
-        self._patience.forget(now, [agent.uid for seen in worlds.values() for agent in seen.agents.values()])
+        self._patience.forget(now)
         if self._clear_at <= now:
             self._clear_at = now + EVERYTHING_EVERY
             accounts = {root: seen.ledger.account for root, seen in worlds.items()}

@@ -74,6 +74,8 @@ async def test_one_that_crashes_five_times_goes_into_quarantine_and_is_kept(vill
 
     await until(quarantined)
     assert len(seen) == 5
+    found = await village.caller.call("get_subagent", agent=agent)
+    assert (found["history"][-1]["reason"], found["crashes"]) == ("crashes", 4)
     assert await village.agent(agent) is not None
     assert codes(await village.delegate(agent, "Hello")) == {"agent.quarantined"}
     policy = await village.get(f"/apis/networking.k8s.io/v1/namespaces/subagents/networkpolicies/{agent}-quarantine")

@@ -8,7 +8,7 @@ import pytest
 
 from mcp_agentspawn.core.digest import hash_of, proposal_digest
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
-from mcp_agentspawn.core.model import MOST_STEPS, Grant, Phase, RestsOn, Root
+from mcp_agentspawn.core.model import MOST_STEPS, Crashing, Grant, Phase, RestsOn, Root
 from tests.contracts.stages import Stage, fresh, proposal
 
 LONG = Root("agents", "a" * 60, "subagents")
@@ -117,6 +117,32 @@ async def test_its_history_is_bounded(stage: Stage) -> None:
 
     assert len(marked.history) == MOST_STEPS
     assert marked.history[-1].phase == "ready"
+
+
+async def test_that_its_agent_crashes_is_recorded_with_since_when_and_kept(stage: Stage) -> None:
+    proposals = stage.world.proposals
+    stored = await proposals.create(proposal(stage.root))
+    first = await proposals.note_crashes(await proposals.mark(stored, "starting", reason="made"), 3)
+    again = await proposals.note_crashes(first, 4)
+    marked = await proposals.mark(again, "ready")
+
+    assert first.crashing is not None
+    assert (stored.crashing, first.crashing.times) == (None, 3)
+    assert again.crashing == marked.crashing == Crashing(4, first.crashing.since)
+    assert (again.phase, again.history) == (first.phase, first.history)
+    assert await proposals.get(stored.id) == marked
+
+
+async def test_only_who_saw_it_last_records_its_crashes(stage: Stage) -> None:
+    proposals = stage.world.proposals
+    stored = await proposals.create(proposal(stage.root))
+    marked = await proposals.mark(stored, "starting")
+
+    with pytest.raises(Conflict):
+        await proposals.note_crashes(stored, 3)
+    await proposals.delete(marked)
+    with pytest.raises(Missing):
+        await proposals.note_crashes(marked, 3)
 
 
 async def test_it_is_known_by_the_hash_of_its_manifest(stage: Stage) -> None:

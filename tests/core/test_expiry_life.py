@@ -11,7 +11,7 @@ from mcp_agentspawn.core.clearing import MOST_ENDED_TASKS, TASK_KEPT_FOR, answer
 from mcp_agentspawn.core.delegation import ENDED, Task, TaskAnswer, TaskState
 from mcp_agentspawn.core.expiry import KEPT_FOR, QUARANTINE_KEPT_FOR, Action, Seen, generation, may_spawn, plan
 from mcp_agentspawn.core.ledger import Ledger, Live, Used
-from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, Step, Subagent
+from mcp_agentspawn.core.model import Crashing, Grant, Phase, Proposal, Request, Step, Subagent
 from tests.builders import NOON, ROOT, task
 
 LIFE = timedelta(hours=20)
@@ -85,10 +85,14 @@ def test_crashes_are_told_from_the_third_on_and_the_fifth_is_one_too_many() -> N
     }
 
 
-def test_an_agent_that_crashes_is_greeted_all_the_same_when_it_is_up() -> None:
+def test_people_are_told_of_each_crash_once_and_then_it_is_greeted_all_the_same() -> None:
     world = seen(replace(AGENT, ready=True), crashes={"sub-a": 3})
+    told = {"sub-a": replace(world.proposals["sub-a"], crashing=Crashing(3, NOON))}
 
-    assert due(world) == [*about("greet"), *about("alert", "crashes-3")]
+    assert due(world) == about("alert", "crashes-3")
+    assert due(replace(world, proposals=told)) == about("greet")
+    assert due(replace(world, proposals=told, crashes={"sub-a": 4})) == about("alert", "crashes-4")
+    assert due(replace(world, proposals=told, crashes={"sub-a": 2})) == about("greet")
 
 
 def test_nothing_is_told_of_an_agent_that_is_leaving_or_gone() -> None:

@@ -14,6 +14,8 @@ from mcp_agentspawn.core.delegation import Address, Card, Message, Report, Task
 from mcp_agentspawn.core.errors import Refused, Unavailable
 from mcp_agentspawn.core.expiry import Action, Seen
 from mcp_agentspawn.operations import reconcile as module
+from mcp_agentspawn.operations.answers import Found
+from mcp_agentspawn.operations.browse import get_subagent
 from mcp_agentspawn.operations.reconcile import Reconciler
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, NOON, ROOT, Bench, task
@@ -330,6 +332,32 @@ async def test_crashes_are_told_once_each_and_the_fifth_cuts_it_off() -> None:
     assert (stored.phase, stored.history[-1].reason) == ("quarantined", "crashes")
     told = [reason for id_, reason, _ in at.bench.world.announcements.told if id_ == agent]
     assert told == ["Created", "Ready", "Crashing", "Crashing", "Quarantined"]
+
+
+async def test_that_it_crashes_is_seen_by_its_caller_and_told_once_though_the_leader_is_another() -> None:
+    setup = grove()
+    leader, other = stage(setup), stage(setup)
+    agent = await spawned(setup)
+    await leader.ready(agent)
+    for at in (leader, other):
+        at.watched.real.crashes[agent] = 3
+
+    assert [await leader.passed(minutes=1), await other.passed(minutes=1)] == [[("alert", agent)], []]
+    found = await get_subagent(setup.services, CALLER, agent)
+    assert isinstance(found, Found)
+    assert found.crashes == 3
+
+
+async def test_what_could_not_be_recorded_of_crashes_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = stage()
+    agent = await spawned(at.bench)
+    await at.ready(agent)
+    at.watched.real.crashes[agent] = 3
+    with monkeypatch.context() as patch:
+        patch.setattr(at.bench.world.proposals, "note_crashes", failing(Unavailable("away")))
+        assert await at.passed(minutes=1) == []
+
+    assert await at.passed(minutes=1) == [("alert", agent)]
 
 
 async def given(at: Stage, agent: str, **changes: Any) -> Task:

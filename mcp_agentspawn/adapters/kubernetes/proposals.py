@@ -1,6 +1,7 @@
 """Proposals as SubagentProposal objects: the spec is written once, the phase lives in the status."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +12,13 @@ from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS
 from mcp_agentspawn.core.digest import grant_document, hash_of
 from mcp_agentspawn.core.errors import Missing
-from mcp_agentspawn.core.model import Grant, Phase, Proposal, Request, RestsOn, Root, Step, grown
+from mcp_agentspawn.core.model import Crashing, Grant, Phase, Proposal, Request, RestsOn, Root, Step, grown
 from mcp_agentspawn.core.names import SYSTEM_NAMESPACE, TREE
 from mcp_agentspawn.core.ports import Clock
 
 ALL = PROPOSALS.collection(SYSTEM_NAMESPACE)
 STRICT = {"fieldValidation": "Strict"}
+CRASHING = "Crashing"
 
 
 class KubernetesProposals:
@@ -49,18 +51,14 @@ class KubernetesProposals:
 
     async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
         """See `core.ports.Proposals.mark`."""
-        now = self._clock.now()
-        status = {
-            "phase": phase,
-            "agentUid": agent_uid or proposal.agent_uid,
-            "reason": reason,
-            "changedAt": text_of(now),
-            "history": [_step_document(step) for step in grown(proposal, phase, reason, now)],
-        }
-        # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
-        marked = PROPOSALS.object({**_named(proposal.id), "resourceVersion": proposal.version}, status=status)
-        answer = await self._client.request("PUT", _path(proposal.id, "status"), marked, as_=SERVER)
-        return read(proposal_of, answer, changes=True)
+        history = grown(proposal, phase, reason, self._clock.now())
+        uid = agent_uid or proposal.agent_uid
+        return await self._put(replace(proposal, phase=phase, agent_uid=uid, history=history))
+
+    async def note_crashes(self, proposal: Proposal, times: int) -> Proposal:
+        """See `core.ports.Proposals.note_crashes`."""
+        since = proposal.crashing.since if proposal.crashing else self._clock.now()
+        return await self._put(replace(proposal, crashing=Crashing(times, since)))
 
     async def delete(self, proposal: Proposal) -> None:
         """See `core.ports.Proposals.delete`."""
@@ -69,6 +67,13 @@ class KubernetesProposals:
             await self._client.request("DELETE", _path(proposal.id), options, as_=SERVER)
         except Missing:
             return
+
+    async def _put(self, proposal: Proposal) -> Proposal:
+        # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
+        status = _status(proposal) | {"changedAt": text_of(self._clock.now())}
+        marked = PROPOSALS.object({**_named(proposal.id), "resourceVersion": proposal.version}, status=status)
+        answer = await self._client.request("PUT", _path(proposal.id, "status"), marked, as_=SERVER)
+        return read(proposal_of, answer, changes=True)
 
     async def _list(self, selector: str) -> list[Proposal]:
         found = await self._client.list(ALL, selector=selector)
@@ -104,6 +109,7 @@ def proposal_of(stored: Mapping[str, Any]) -> Proposal:
         uid=metadata["uid"],
         version=metadata["resourceVersion"],
         history=tuple(_step(step) for step in status.get("history", ())),
+        crashing=_crashing(status),
         fingerprint=hash_of(spec["manifest"].encode()),
     )
 
@@ -129,6 +135,33 @@ def _spec(proposal: Proposal) -> dict[str, Any]:
         "grant": grant_document(proposal.grant),
         "restsOn": {"policy": rests_on.policy, "crd": rests_on.crd, "parent": rests_on.parent},
     } | ({"registryEntry": request.entry} if request.entry else {})
+
+
+def _status(proposal: Proposal) -> dict[str, Any]:
+    status = {
+        "phase": proposal.phase,
+        "agentUid": proposal.agent_uid,
+        "reason": proposal.history[-1].reason if proposal.history else "",
+        "history": [_step_document(step) for step in proposal.history],
+    }
+    return status | (_crashing_document(proposal.crashing) if proposal.crashing else {})
+
+
+def _crashing_document(crashing: Crashing) -> dict[str, Any]:
+    """The number for programs, and a condition for whoever waits for one."""
+    condition = {
+        "type": CRASHING,
+        "status": "True",
+        "reason": "CrashedAgainAndAgain",
+        "message": f"It has crashed {crashing.times} times.",
+        "lastTransitionTime": text_of(crashing.since),
+    }
+    return {"crashes": crashing.times, "conditions": [condition]}
+
+
+def _crashing(status: Mapping[str, Any]) -> Crashing | None:
+    found = (one for one in status.get("conditions", ()) if one["type"] == CRASHING)
+    return next((Crashing(status["crashes"], time_of(one["lastTransitionTime"])) for one in found), None)
 
 
 def _request(spec: Mapping[str, Any]) -> Request:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import FINAL_PHASES, Phase, Proposal, Root, grown
+from mcp_agentspawn.core.model import FINAL_PHASES, Crashing, Phase, Proposal, Root, grown
 from mcp_agentspawn.core.ports import Clock
 
 T = TypeVar("T")
@@ -49,14 +49,17 @@ class MemoryProposals:
 
     async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
         """See `core.ports.Proposals.mark`."""
-        stored = self._stored.get(proposal.id)
-        if stored is None:
-            raise Missing(f"There is no proposal {proposal.id}.")
-        self._expect(stored, proposal)
+        stored = self._at_version_of(proposal)
         if stored.phase in FINAL_PHASES and phase != stored.phase:
             raise Refused("invalid", f"The proposal {proposal.id} is {stored.phase} and stays so.")
         marked = replace(stored, phase=phase, agent_uid=agent_uid or stored.agent_uid)
         return self._keep(replace(marked, history=grown(stored, phase, reason, self._clock.now())))
+
+    async def note_crashes(self, proposal: Proposal, times: int) -> Proposal:
+        """See `core.ports.Proposals.note_crashes`."""
+        stored = self._at_version_of(proposal)
+        since = stored.crashing.since if stored.crashing else self._clock.now()
+        return self._keep(replace(stored, crashing=Crashing(times, since)))
 
     async def delete(self, proposal: Proposal) -> None:
         """See `core.ports.Proposals.delete`."""
@@ -64,6 +67,13 @@ class MemoryProposals:
         if stored is not None:
             self._expect(stored, proposal)
             del self._stored[proposal.id]
+
+    def _at_version_of(self, proposal: Proposal) -> Proposal:
+        stored = self._stored.get(proposal.id)
+        if stored is None:
+            raise Missing(f"There is no proposal {proposal.id}.")
+        self._expect(stored, proposal)
+        return stored
 
     def _keep(self, proposal: Proposal) -> Proposal:
         stored = replace(proposal, version=str(next(self._versions)))
