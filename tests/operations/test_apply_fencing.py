@@ -8,26 +8,14 @@ import pytest
 from mcp_agentspawn.core.errors import Refused, UnknownOutcome
 from mcp_agentspawn.core.ledger import Live
 from mcp_agentspawn.core.model import Subagent
-from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
+from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.apply import apply
-from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.repair import repair
-from tests.builders import CALLER, ROOT, Bench, ask, bench
+from tests.builders import CALLER, ROOT, Bench, bench
 from tests.operations.doubles import failing
+from tests.operations.trees import proposed, tried
 
 FULL = Refused("forbidden.quota", "exceeded quota: agentspawn")
-
-
-async def proposal(setup: Bench) -> Proposed:
-    made = await propose(setup.services, CALLER, ask())
-    assert isinstance(made, Proposed)
-    return made
-
-
-async def try_to_apply(setup: Bench, made: Proposed) -> Applied | Pending | Refusal:
-    answer = await apply(setup.services, CALLER, made.proposal, made.digest)
-    await setup.services.later.settle()
-    return answer
 
 
 async def held(setup: Bench) -> dict[str, Live]:
@@ -52,11 +40,11 @@ def overtaken(setup: Bench, made: Proposed) -> Any:
 
 async def test_a_refused_attempt_leaves_the_place_of_the_one_that_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = bench()
-    made = await proposal(setup)
+    made = await proposed(setup)
     with monkeypatch.context() as patch:
         patch.setattr(setup.world.agents, "get", overtaken(setup, made))
         patch.setattr(setup.world.agents, "create", failing(FULL))
-        answer = await try_to_apply(setup, made)
+        answer = await tried(setup, made)
     await repair(setup.services)
 
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.quota"]
@@ -69,7 +57,7 @@ async def test_a_place_is_not_free_while_an_agent_that_will_be_taken_back_stands
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     setup = bench()
-    made = await proposal(setup)
+    made = await proposed(setup)
     get, create = setup.world.agents.get, setup.world.agents.create
 
     async def looked(home: str, id_: str) -> Subagent | None:
@@ -81,7 +69,7 @@ async def test_a_place_is_not_free_while_an_agent_that_will_be_taken_back_stands
     with monkeypatch.context() as patch:
         patch.setattr(setup.world.agents, "get", looked)
         patch.setattr(setup.world.agents, "create", failing(FULL))
-        await try_to_apply(setup, made)
+        await tried(setup, made)
     assert set(await held(setup)) == {made.proposal}
 
     await repair(setup.services)
@@ -90,7 +78,7 @@ async def test_a_place_is_not_free_while_an_agent_that_will_be_taken_back_stands
 
 async def test_the_last_of_two_refused_attempts_frees_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = bench()
-    made = await proposal(setup)
+    made = await proposed(setup)
 
     async def refused_after_another(*_: object) -> None:
         stored = await setup.world.proposals.get(made.proposal)
@@ -99,7 +87,7 @@ async def test_the_last_of_two_refused_attempts_frees_the_place(monkeypatch: pyt
         raise FULL
 
     monkeypatch.setattr(setup.world.agents, "create", refused_after_another)
-    answer = await try_to_apply(setup, made)
+    answer = await tried(setup, made)
 
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.quota"]
     assert await held(setup) == {}
@@ -107,7 +95,7 @@ async def test_the_last_of_two_refused_attempts_frees_the_place(monkeypatch: pyt
 
 async def test_an_agent_that_is_taken_back_keeps_its_place_until_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = bench()
-    made = await proposal(setup)
+    made = await proposed(setup)
     create = setup.world.agents.create
 
     async def fenced(*arguments: Any) -> Subagent:
@@ -122,7 +110,7 @@ async def test_an_agent_that_is_taken_back_keeps_its_place_until_it_is_gone(monk
     with monkeypatch.context() as patch:
         patch.setattr(setup.world.agents, "create", fenced)
         patch.setattr(setup.world.agents, "delete", on_its_way)
-        await try_to_apply(setup, made)
+        await tried(setup, made)
     assert set(await held(setup)) == {made.proposal}
     assert setup.services.later.wanted.is_set()
 
@@ -132,7 +120,7 @@ async def test_an_agent_that_is_taken_back_keeps_its_place_until_it_is_gone(monk
 
 async def test_repair_counts_from_the_last_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = bench()
-    made = await proposal(setup)
+    made = await proposed(setup)
     with monkeypatch.context() as patch:
         patch.setattr(setup.world.agents, "create", failing(UnknownOutcome("lost")))
         for _ in range(2):
@@ -147,8 +135,8 @@ async def test_repair_counts_from_the_last_attempt(monkeypatch: pytest.MonkeyPat
 
 async def test_an_agent_on_its_way_out_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = bench()
-    made = await proposal(setup)
-    assert isinstance(await try_to_apply(setup, made), Applied)
+    made = await proposed(setup)
+    assert isinstance(await tried(setup, made), Applied)
     get = setup.world.agents.get
 
     async def leaving(home: str, id_: str) -> Subagent | None:
@@ -156,6 +144,6 @@ async def test_an_agent_on_its_way_out_is_not_handed_out(monkeypatch: pytest.Mon
         return replace(found, deleting=True) if found else None
 
     monkeypatch.setattr(setup.world.agents, "get", leaving)
-    answer = await try_to_apply(setup, made)
+    answer = await tried(setup, made)
 
     assert (answer.outcome, [reason.code for reason in answer.reasons]) == ("denied", ["proposal.spent"])

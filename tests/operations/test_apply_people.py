@@ -15,18 +15,13 @@ from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, Bench, ask, bench, template
+from tests.operations.trees import proposed
 
 
 def asking(risk: str = "medium", **sections: Any) -> Bench:
     setup = bench(**sections)
     setup.rules.templates["researcher"] = template(risk=risk)
     return setup
-
-
-async def proposal(setup: Bench) -> Proposed:
-    made = await propose(setup.services, CALLER, ask())
-    assert isinstance(made, Proposed)
-    return made
 
 
 async def decide(setup: Bench, made: Proposed, decider: str = "alice", **changes: Any) -> Approval:
@@ -59,7 +54,7 @@ class DecidedWhileWaiting:
 
 
 async def test_a_proposal_that_asks_for_a_person_says_so_and_waits_an_hour() -> None:
-    made = await proposal(asking())
+    made = await proposed(asking())
 
     assert (made.outcome, made.risk, [reason.code for reason in made.reasons]) == (
         "pending_approval",
@@ -70,14 +65,14 @@ async def test_a_proposal_that_asks_for_a_person_says_so_and_waits_an_hour() -> 
 
 
 async def test_the_policy_says_how_long_a_person_is_waited_for() -> None:
-    made = await proposal(asking(approval={"wait": "30m"}))
+    made = await proposed(asking(approval={"wait": "30m"}))
 
     assert made.proposal_expires_at == "2026-11-21T12:30:00Z"
 
 
 async def test_nothing_is_created_before_a_person_approves() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
     answer = await try_to_apply(setup, made)
 
     assert isinstance(answer, Pending)
@@ -89,7 +84,7 @@ async def test_nothing_is_created_before_a_person_approves() -> None:
 
 async def test_after_the_approval_it_is_created_and_the_audit_says_who_approved() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
     await decide(setup, made)
     answer = await try_to_apply(setup, made)
 
@@ -100,7 +95,7 @@ async def test_after_the_approval_it_is_created_and_the_audit_says_who_approved(
 
 async def test_high_risk_asks_two_different_people() -> None:
     setup = asking("high")
-    made = await proposal(setup)
+    made = await proposed(setup)
     await decide(setup, made, name="first")
     await decide(setup, made, name="second")
     assert isinstance(await try_to_apply(setup, made), Pending)
@@ -110,7 +105,7 @@ async def test_high_risk_asks_two_different_people() -> None:
 
 async def test_a_denial_is_final() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
     await decide(setup, made)
     await decide(setup, made, "bob", decision="deny")
     answer = await try_to_apply(setup, made)
@@ -121,17 +116,17 @@ async def test_a_denial_is_final() -> None:
 
 async def test_a_denied_proposal_stays_in_sight_so_that_the_same_is_not_asked_again() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
     await decide(setup, made, decision="deny")
     refused = await retire(setup.services, CALLER, made.proposal)
 
     assert [reason.code for reason in refused.reasons] == ["approval.denied"]
-    assert (await proposal(setup)).proposal == made.proposal
+    assert (await proposed(setup)).proposal == made.proposal
 
 
 async def test_a_proposal_that_nobody_denied_can_be_withdrawn() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
 
     assert (await retire(setup.services, CALLER, made.proposal)).outcome == "allowed"
 
@@ -139,7 +134,7 @@ async def test_a_proposal_that_nobody_denied_can_be_withdrawn() -> None:
 async def test_a_decision_that_comes_while_it_is_waited_for_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "LOOK_EVERY_SECONDS", 0.001)
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
     waiting: Any = DecidedWhileWaiting(setup.world.approvals, setup, made)
     answer = await apply(replace(setup.services, approvals=waiting), CALLER, made.proposal, made.digest, 20)
     await setup.services.later.settle()
@@ -151,7 +146,7 @@ async def test_a_decision_that_comes_while_it_is_waited_for_is_seen(monkeypatch:
 async def test_waiting_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applying, "LOOK_EVERY_SECONDS", 0.3)
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
 
     assert isinstance(await try_to_apply(setup, made, 1), Pending)
     assert setup.audit.events().count(("apply.held", "pending_approval")) == 1
@@ -159,7 +154,7 @@ async def test_waiting_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 async def test_a_late_decision_revives_nothing() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
     setup.clock.advance(minutes=60)
     await decide(setup, made)
     answer = await try_to_apply(setup, made)
@@ -169,7 +164,7 @@ async def test_a_late_decision_revives_nothing() -> None:
 
 async def test_what_is_stale_is_stale_although_it_was_approved() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
     await decide(setup, made)
     setup.rules.templates["researcher"] = template(risk="medium", description="Another one.")
     answer = await try_to_apply(setup, made)
@@ -179,7 +174,7 @@ async def test_what_is_stale_is_stale_although_it_was_approved() -> None:
 
 async def test_an_approval_satisfies_no_other_guard() -> None:
     setup = asking(quota={"live_per_root": 0})
-    made = await proposal(setup)
+    made = await proposed(setup)
     await decide(setup, made)
     answer = await try_to_apply(setup, made)
 
@@ -188,9 +183,9 @@ async def test_an_approval_satisfies_no_other_guard() -> None:
 
 async def test_the_same_request_is_the_same_proposal_and_still_asks() -> None:
     setup = asking()
-    made = await proposal(setup)
+    made = await proposed(setup)
 
-    assert await proposal(setup) == made
+    assert await proposed(setup) == made
 
 
 async def test_a_flood_of_proposals_that_ask_ends_at_the_callers_limit() -> None:
@@ -203,7 +198,7 @@ async def test_a_flood_of_proposals_that_ask_ends_at_the_callers_limit() -> None
 
 async def test_while_spawning_is_frozen_nothing_is_proposed_or_applied() -> None:
     setup = asking("low")
-    made = await proposal(setup)
+    made = await proposed(setup)
     await setup.world.switchboard.set(Freeze(EVERYWHERE, frozen=True, reason="incident", by="alice"))
     refused = await try_to_apply(setup, made)
     again = await propose(setup.services, CALLER, ask(purpose="Something else"))

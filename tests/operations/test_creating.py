@@ -8,15 +8,14 @@ import pytest
 
 from mcp_agentspawn.core.errors import Refused, Unavailable
 from mcp_agentspawn.core.ledger import Live
-from mcp_agentspawn.core.model import Approval
 from mcp_agentspawn.core.names import SPAWN_TOOLS, credential_secret
 from mcp_agentspawn.guards import Policy
-from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
-from mcp_agentspawn.operations.apply import apply
+from mcp_agentspawn.operations.answers import Applied, Proposed
 from mcp_agentspawn.operations.creating import new_case
 from mcp_agentspawn.operations.propose import propose
 from tests.builders import CALLER, ROOT, Bench, ask, bench, template
 from tests.operations.doubles import failing
+from tests.operations.trees import approved, proposed, tried
 
 FULL = Refused("forbidden.quota", "exceeded quota: agentspawn")
 
@@ -28,19 +27,10 @@ def spawning() -> Bench:
     return setup
 
 
-async def approved(setup: Bench) -> Proposed:
-    made = await propose(setup.services, CALLER, ask())
-    assert isinstance(made, Proposed), made.reasons
-    stored = await setup.world.proposals.get(made.proposal)
-    assert stored
-    await setup.world.approvals.create(Approval("one", stored.id, stored.uid, stored.digest, "approve", "alice"))
+async def agreed(setup: Bench) -> Proposed:
+    made = await proposed(setup)
+    await approved(setup, made)
     return made
-
-
-async def try_to_apply(setup: Bench, made: Proposed) -> Applied | Pending | Refusal:
-    answer = await apply(setup.services, CALLER, made.proposal, made.digest)
-    await setup.services.later.settle()
-    return answer
 
 
 async def held(setup: Bench, made: Proposed) -> Live:
@@ -49,8 +39,8 @@ async def held(setup: Bench, made: Proposed) -> Live:
 
 async def test_an_agent_with_depth_left_has_a_credential_of_which_the_ledger_holds_the_hash() -> None:
     setup = spawning()
-    made = await approved(setup)
-    assert isinstance(await try_to_apply(setup, made), Applied)
+    made = await agreed(setup)
+    assert isinstance(await tried(setup, made), Applied)
     token = setup.world.keyring.tokens["subagents", made.proposal]
 
     assert token.startswith(f"agentspawn/agents/orchestrator/{made.proposal}/")
@@ -68,7 +58,7 @@ def test_an_attempt_does_not_show_the_credential_it_holds() -> None:
 
 
 async def test_its_spawn_tools_come_with_the_header_that_carries_the_credential() -> None:
-    made = await approved(spawning())
+    made = await agreed(spawning())
     tool: dict[str, Any] = made.manifest["spec"]["declarative"]["tools"][-1]
 
     assert tool["mcpServer"]["name"] == "agentspawn"
@@ -81,7 +71,7 @@ async def test_an_agent_without_depth_left_has_none() -> None:
     setup = bench()
     made = await propose(setup.services, CALLER, ask())
     assert isinstance(made, Proposed)
-    assert isinstance(await try_to_apply(setup, made), Applied)
+    assert isinstance(await tried(setup, made), Applied)
 
     assert setup.world.keyring.tokens == {}
     assert (await held(setup, made)).credentials == ()
@@ -90,13 +80,13 @@ async def test_an_agent_without_depth_left_has_none() -> None:
 
 async def test_whichever_attempt_stored_the_credential_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = spawning()
-    made = await approved(setup)
+    made = await agreed(setup)
     with monkeypatch.context() as patch:
         patch.setattr(setup.world.agents, "create", failing(Unavailable("away")))
         with pytest.raises(Unavailable):
-            await try_to_apply(setup, made)
+            await tried(setup, made)
     first = setup.world.keyring.tokens["subagents", made.proposal]
-    assert isinstance(await try_to_apply(setup, made), Applied)
+    assert isinstance(await tried(setup, made), Applied)
 
     assert setup.world.keyring.tokens["subagents", made.proposal] == first
     assert sha256(first.encode()).hexdigest() in (await held(setup, made)).credentials
@@ -104,9 +94,9 @@ async def test_whichever_attempt_stored_the_credential_it_is_known(monkeypatch: 
 
 async def test_what_the_cluster_refuses_leaves_no_credential(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = spawning()
-    made = await approved(setup)
+    made = await agreed(setup)
     monkeypatch.setattr(setup.world.agents, "create", failing(FULL))
-    answer = await try_to_apply(setup, made)
+    answer = await tried(setup, made)
 
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.quota"]
     assert setup.world.keyring.tokens == {}
@@ -115,9 +105,9 @@ async def test_what_the_cluster_refuses_leaves_no_credential(monkeypatch: pytest
 
 async def test_without_a_credential_no_agent_is_created(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = spawning()
-    made = await approved(setup)
+    made = await agreed(setup)
     monkeypatch.setattr(setup.world.keyring, "put", failing(Refused("forbidden.rbac", "no")))
-    answer = await try_to_apply(setup, made)
+    answer = await tried(setup, made)
 
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.rbac"]
     assert await setup.world.agents.get("subagents", made.proposal) is None
@@ -125,10 +115,10 @@ async def test_without_a_credential_no_agent_is_created(monkeypatch: pytest.Monk
 
 async def test_a_place_that_can_not_be_given_back_now_hides_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = spawning()
-    made = await approved(setup)
+    made = await agreed(setup)
     monkeypatch.setattr(setup.world.keyring, "put", failing(Refused("forbidden.rbac", "no")))
     monkeypatch.setattr(setup.world.keyring, "remove", failing(Refused("forbidden.rbac", "no")))
-    answer = await try_to_apply(setup, made)
+    answer = await tried(setup, made)
 
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.rbac"]
     assert ("apply.outcome", "denied") in setup.audit.events()

@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import Approval, Caller, Root
+from mcp_agentspawn.core.model import Caller, Root
 from mcp_agentspawn.core.outcomes import Outcomes
 from mcp_agentspawn.core.registry import RegistryEntry
 from mcp_agentspawn.core.request import Ask
 from mcp_agentspawn.operations.answers import Applied, Pending, Proposed, Refusal
-from mcp_agentspawn.operations.apply import apply
 from mcp_agentspawn.operations.explain import explain_request
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, NOON, OTHER, ROOT, Bench, ask, bench, registry_bench, registry_entry, template
 from tests.operations.doubles import OldLook
-from tests.operations.trees import grove, spawned, under
+from tests.operations.trees import approved, grove, spawned, tried, under
 
 POOR = Outcomes(6, 4)
 TEMPLATE = "template:researcher"
@@ -34,19 +33,6 @@ async def proposed(setup: Bench, wanted: Ask | None = None, caller: Caller = CAL
     assert isinstance(answer, Proposed), answer.reasons
     await setup.services.later.settle()
     return answer
-
-
-async def tried(setup: Bench, made: Proposed) -> Applied | Pending | Refusal:
-    answer = await apply(setup.services, CALLER, made.proposal, made.digest)
-    await setup.services.later.settle()
-    return answer
-
-
-async def approved(setup: Bench, made: Proposed) -> None:
-    stored = await setup.world.proposals.get(made.proposal)
-    assert stored
-    approval = Approval(f"{stored.id}.alice", stored.id, stored.uid, stored.digest, "approve", "alice")
-    await setup.world.approvals.create(approval)
 
 
 def codes(answer: Proposed | Applied | Pending | Refusal) -> list[str]:

@@ -5,19 +5,12 @@ import pytest
 
 from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.expiry import ABANDONED_AFTER
-from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.operations.answers import Proposed
 from mcp_agentspawn.operations.apply import apply
-from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.repair import repair
-from tests.builders import CALLER, ROOT, Bench, ask, bench
+from tests.builders import CALLER, ROOT, Bench, bench
 from tests.operations.doubles import failing
-
-
-async def proposed(setup: Bench, **changes: Any) -> Proposed:
-    made = await propose(setup.services, CALLER, ask(**changes))
-    assert isinstance(made, Proposed)
-    return made
+from tests.operations.trees import held, proposed, stored_as
 
 
 async def spawned(setup: Bench) -> Proposed:
@@ -29,16 +22,6 @@ async def spawned(setup: Bench) -> Proposed:
 
 async def repaired(setup: Bench) -> list[str]:
     return [action.verb for action in await repair(setup.services)]
-
-
-async def stored(setup: Bench, made: Proposed) -> Proposal:
-    found = await setup.world.proposals.get(made.proposal)
-    assert found is not None
-    return found
-
-
-async def live(setup: Bench) -> set[str]:
-    return set((await setup.world.ledgers.look(ROOT.name)).live)
 
 
 async def test_what_agrees_is_left_alone() -> None:
@@ -57,7 +40,7 @@ async def test_a_missing_mark_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
         made = await spawned(setup)
 
     assert await repaired(setup) == ["mark"]
-    assert (await stored(setup, made)).phase == "starting"
+    assert (await stored_as(setup, made.proposal)).phase == "starting"
     assert await repaired(setup) == []
 
 
@@ -72,7 +55,7 @@ async def test_an_abandoned_reservation_is_fenced_and_released_only_in_time(monk
     assert await repaired(setup) == []
     setup.clock.advance(seconds=ABANDONED_AFTER.total_seconds())
     assert await repaired(setup) == ["fence"]
-    assert ((await stored(setup, made)).phase, await live(setup)) == ("lapsed", set())
+    assert ((await stored_as(setup, made.proposal)).phase, await held(setup)) == ("lapsed", set())
 
 
 async def test_an_agent_that_appears_after_the_fence_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +74,10 @@ async def test_an_agent_that_appears_after_the_fence_keeps_its_slot(monkeypatch:
 
     monkeypatch.setattr(setup.world.proposals, "mark", created_meanwhile)
     assert await repaired(setup) == []
-    assert await live(setup) == {made.proposal}
+    assert await held(setup) == {made.proposal}
     monkeypatch.setattr(setup.world.proposals, "mark", mark)
     assert await repaired(setup) == ["remove"]
-    assert (await live(setup), await setup.world.agents.of_root(ROOT)) == (set(), [])
+    assert (await held(setup), await setup.world.agents.of_root(ROOT)) == (set(), [])
 
 
 async def test_a_place_taken_while_the_world_was_read_stays_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +97,7 @@ async def test_a_place_taken_while_the_world_was_read_stays_taken(monkeypatch: p
         patch.setattr(setup.world.proposals, "all", too_early)
         assert await repaired(setup) == []
 
-    assert await live(setup) == {made[0].proposal}
+    assert await held(setup) == {made[0].proposal}
 
 
 async def test_an_agent_past_its_time_is_retired_although_its_roots_rights_are_gone() -> None:
@@ -124,8 +107,8 @@ async def test_an_agent_past_its_time_is_retired_although_its_roots_rights_are_g
     setup.clock.advance(minutes=30)
 
     assert await repaired(setup) == ["expire"]
-    assert (await live(setup), await setup.world.agents.of_root(ROOT)) == (set(), [])
-    ended = await stored(setup, made)
+    assert (await held(setup), await setup.world.agents.of_root(ROOT)) == (set(), [])
+    ended = await stored_as(setup, made.proposal)
     assert [(step.phase, step.reason) for step in ended.history[-2:]] == [
         ("retiring", "expired"),
         ("retired", "expired"),
@@ -143,7 +126,7 @@ async def test_an_agent_that_does_not_go_keeps_its_slot(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(setup.world.agents, "expire", on_its_way)
     assert await repaired(setup) == []
-    assert await live(setup) == {made.proposal}
+    assert await held(setup) == {made.proposal}
     assert setup.audit.events()[-2:] == [("repair.intent", ""), ("repair.outcome", "left")]
 
 
@@ -155,7 +138,7 @@ async def test_a_slot_whose_agent_was_deleted_by_hand_is_released() -> None:
     await setup.world.agents.expire("subagents", agent.id, agent.uid)
 
     assert await repaired(setup) == ["release"]
-    assert await live(setup) == set()
+    assert await held(setup) == set()
     assert (await setup.world.ledgers.look(ROOT.name)).spawned == 1
 
 
@@ -174,7 +157,7 @@ async def test_expired_proposals_lapse_and_are_forgotten_after_a_day() -> None:
     setup.clock.advance(minutes=15)
 
     assert await repaired(setup) == ["lapse"]
-    assert (await stored(setup, made)).phase == "lapsed"
+    assert (await stored_as(setup, made.proposal)).phase == "lapsed"
     setup.clock.advance(hours=24)
     assert await repaired(setup) == ["forget"]
     assert await setup.world.proposals.all() == []
@@ -214,7 +197,7 @@ async def test_roots_that_are_no_longer_configured_are_still_looked_after() -> N
 async def test_the_place_of_a_withdrawal_that_was_interrupted_is_closed() -> None:
     setup = bench()
     made = await proposed(setup)
-    await setup.world.proposals.mark(await stored(setup, made), "lapsed", reason="withdrawn")
+    await setup.world.proposals.mark(await stored_as(setup, made.proposal), "lapsed", reason="withdrawn")
 
     assert await repaired(setup) == ["close"]
     assert (await setup.world.ledgers.look(ROOT.name)).open == {}
@@ -225,11 +208,11 @@ async def test_what_can_not_be_done_keeps_nothing_else_waiting(monkeypatch: pyte
     made = await spawned(setup)
     setup.clock.advance(days=1)
     waiting = await proposed(setup, purpose="Something else")
-    await setup.world.proposals.mark(await stored(setup, waiting), "lapsed", reason="withdrawn")
+    await setup.world.proposals.mark(await stored_as(setup, waiting.proposal), "lapsed", reason="withdrawn")
     monkeypatch.setattr(setup.world.agents, "expire", failing(Refused("forbidden.policy", "no")))
 
     assert await repaired(setup) == ["close"]
-    assert await live(setup) == {made.proposal}
+    assert await held(setup) == {made.proposal}
 
 
 async def test_a_place_is_not_free_while_its_agent_stands_in_a_home_that_the_root_had_before() -> None:
@@ -239,4 +222,4 @@ async def test_a_place_is_not_free_while_its_agent_stands_in_a_home_that_the_roo
     setup.services = replace(setup.services, roots=[replace(ROOT, home="elsewhere")])
 
     assert await repaired(setup) == []
-    assert await live(setup) == {made.proposal}
+    assert await held(setup) == {made.proposal}

@@ -7,18 +7,12 @@ from mcp_agentspawn.core.errors import Conflict, Missing, Unavailable
 from mcp_agentspawn.core.ledger import Live
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.operations import retire as module
-from mcp_agentspawn.operations.answers import Applied, Proposed, Refusal, Retired
+from mcp_agentspawn.operations.answers import Applied, Refusal, Retired
 from mcp_agentspawn.operations.apply import apply
-from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
-from tests.builders import CALLER, NOON, OTHER, ROOT, Bench, ask, bench
+from tests.builders import CALLER, NOON, OTHER, ROOT, Bench, bench
 from tests.operations.doubles import failing
-
-
-async def proposed(setup: Bench, **changes: Any) -> Proposed:
-    made = await propose(setup.services, CALLER, ask(**changes))
-    assert isinstance(made, Proposed)
-    return made
+from tests.operations.trees import proposed
 
 
 async def spawned(setup: Bench) -> Applied:
