@@ -1,59 +1,23 @@
-"""Answers of people to tool approvals as SubagentTaskAnswer objects: found by their task, never changed."""
+"""Answers of people to tool approvals as SubagentTaskAnswer objects."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.client import Client
-from mcp_agentspawn.adapters.kubernetes.errors import read
+from mcp_agentspawn.adapters.kubernetes.decisions import KubernetesDecisions
 from mcp_agentspawn.adapters.kubernetes.objects import time_of
-from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import TASK_ANSWERS
 from mcp_agentspawn.core.delegation import TaskAnswer
-from mcp_agentspawn.core.errors import Missing
-from mcp_agentspawn.core.names import LABEL, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.names import SYSTEM_NAMESPACE
 
-ALL = TASK_ANSWERS.collection(SYSTEM_NAMESPACE)
-STRICT = {"fieldValidation": "Strict"}
 DECISIONS = frozenset({"approve", "reject"})
 
 
-class KubernetesTaskAnswers:
-    """SubagentTaskAnswers in the server's own namespace, always read fresh."""
+class KubernetesTaskAnswers(KubernetesDecisions[TaskAnswer]):
+    """SubagentTaskAnswers (`core.delegation.TaskAnswers`)."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def of(self, task: str) -> Sequence[TaskAnswer]:
-        """See `core.delegation.TaskAnswers.of`."""
-        if re.fullmatch(LABEL, task) is None:  # no task's id, and not to be read as another selector
-            return []
-        return [answer for answer in await self._list(f"spec.task={task}") if answer.task == task]
-
-    async def all(self) -> Sequence[TaskAnswer]:
-        """See `core.delegation.TaskAnswers.all`."""
-        return await self._list("")
-
-    async def create(self, answer: TaskAnswer) -> TaskAnswer:
-        """See `core.delegation.TaskAnswers.create`."""
-        stored = await self._client.request("POST", ALL, object_of(answer), as_=SERVER, query=STRICT)
-        return read(answer_of, stored, changes=True)
-
-    async def delete(self, answer: TaskAnswer) -> None:
-        """See `core.delegation.TaskAnswers.delete`."""
-        try:
-            await self._client.request("DELETE", TASK_ANSWERS.item(SYSTEM_NAMESPACE, answer.name), as_=SERVER)
-        except Missing:
-            return
-
-    async def _list(self, fields: str) -> list[TaskAnswer]:
-        found = await self._client.list(ALL, fields=fields)
-        return read(lambda items: [answer_of(item) for item in items if not _is_leaving(item)], found)
-
-
-def _is_leaving(stored: Mapping[str, Any]) -> bool:
-    """Whether its decider has taken it back, although it is still listed."""
-    return "deletionTimestamp" in stored["metadata"]
+        super().__init__(client, TASK_ANSWERS, "task", object_of, answer_of)
 
 
 def object_of(answer: TaskAnswer) -> dict[str, Any]:
