@@ -46,7 +46,8 @@ SHAPE = "deploy/test_shape.py"
 SHAPE_OF_IMAGES = "deploy/test_shape_with_images.py"
 IMPERSONATION = "deploy/test_impersonation.py"
 
-ANSWERING = "deploy/test_answering.py"
+DECISIONS = "deploy/test_decisions_of_people.py"
+DECISIONS_AS_STORED = "deploy/test_decisions_as_stored.py"
 
 RUNTIME = "clients/test_kagent_runtime.py"
 AT_WORK = "agents/test_agents_at_work.py"
@@ -326,9 +327,8 @@ PITFALLS = [
         "AISVS 9.2.8",
         of(APPROVAL, "test_nobody_approves_through_the_agents_side")
         + of(IDENTITY, "test_no_tool_approves_takes_yaml_or_names_an_account")
-        + of("deploy/test_approvals.py", "test_what_is_no_person_decides_nothing")
-        + of(TASKS, "test_a_tool_approval_is_given_by_a_person_and_by_nothing_that_an_agent_says")
-        + of(ANSWERING, "test_what_is_no_person_answers_nothing"),
+        + of(DECISIONS, "test_what_is_no_person_decides_nothing")
+        + of(TASKS, "test_a_tool_approval_is_given_by_a_person_and_by_nothing_that_an_agent_says"),
     ),
     Guarantee(
         "P31",
@@ -964,13 +964,13 @@ API_SERVER = [
         "A.approvals",
         "A decision is a person's own, whom RBAC lets approve this proposal, and never changes.",
         "agentspawn-approvals",
-        every("deploy/test_approvals.py", "deploy/test_approvals_as_stored.py"),
+        every(DECISIONS, DECISIONS_AS_STORED, "deploy/test_approvals.py"),
     ),
     Guarantee(
         "A.answers",
         "A tool approval is answered by a person whom RBAC lets answer that task, in their own name, once and for all.",
         "agentspawn-answers",
-        every(ANSWERING),
+        every(DECISIONS, DECISIONS_AS_STORED, "deploy/test_answering.py"),
     ),
     Guarantee(
         "A.tasks",

@@ -60,15 +60,18 @@ class Answer(NamedTuple):
 
 
 class Actor:
-    """Somebody at the API server: a session, and the headers that say who."""
+    """Somebody at the API server: a session, the headers that say who, and where everybody's writes are noted."""
 
-    def __init__(self, session: aiohttp.ClientSession, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, written: set[str], headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self._session = session
+        self._written = written
         self._headers = tuple(headers)
 
     def saying(self, *headers: tuple[str, str]) -> "Actor":
         """The same, with more headers."""
-        return Actor(self._session, (*self._headers, *headers))
+        return Actor(self._session, self._written, (*self._headers, *headers))
 
     def impersonating(self, user: str, *groups: str, proposal: str = "") -> "Actor":
         extra = [(EXTRA, proposal)] if proposal else []
@@ -89,6 +92,8 @@ class Actor:
         return answers[-1]
 
     async def _send(self, method: str, path: str, body: Any, media: str, query: Mapping[str, str]) -> Answer:
+        if method != "GET":
+            self._written.add(path)
         headers = CIMultiDict([*self._headers, ("Content-Type", media)])
         data = None if body is None else json.dumps(body)
         async with self._session.request(method, path, data=data, headers=headers, params=query) as response:
@@ -99,6 +104,12 @@ class Actor:
         """Create it, or with a subresource what hangs on it (`token`)."""
         path = f"{path_of(manifest)}/{subresource}" if subresource else collection_of(manifest)
         return await self.send("POST", path, manifest, **query)
+
+    async def store(self, manifest: Manifest) -> Manifest:
+        """Create what nothing is to refuse, and hand it back."""
+        answer = await self.create(manifest, fieldValidation="Strict")
+        assert answer.status == HTTPStatus.CREATED, answer.message
+        return manifest
 
     async def replace(self, manifest: Manifest, subresource: str = "") -> Answer:
         return await self.send("PUT", path_of(manifest, subresource), manifest)
@@ -117,21 +128,33 @@ class Actor:
     async def get(self, manifest: Manifest) -> Answer:
         return await self.send("GET", path_of(manifest))
 
+    async def columns(self, collection: str) -> tuple[list[str], list[str]]:
+        """What `kubectl get` shows of a kind, and what `-o wide` adds: the API server makes the table."""
+        table = self.saying(("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"))
+        columns = (await table.send("GET", collection)).body["columnDefinitions"]
+        shown = [column["name"] for column in columns if column["priority"] == 0]
+        return shown, [column["name"] for column in columns if column["priority"]]
+
     async def has(self, manifest: Manifest) -> bool:
         return (await self.get(manifest)).status == 200
 
 
 class Cluster:
-    """A control plane with deploy/ on it, and everybody who meets there; an async context manager."""
+    """A control plane with deploy/ on it, and everybody who meets there; an async context manager.
+
+    `written` has the paths to which anybody sent a change, granted or not.
+    """
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self._stack = AsyncExitStack()
+        self.written: set[str] = set()
 
     async def __aenter__(self) -> Self:
         enter = self._stack.enter_async_context
-        self.administrator = Actor(await enter(self._plane.admin.session()))
-        self._anybody = Actor(await enter(Connection(self._plane.url, self._plane.certificate_authority).session()))
+        anybody = Connection(self._plane.url, self._plane.certificate_authority)
+        self.administrator = Actor(await enter(self._plane.admin.session()), self.written)
+        self._anybody = Actor(await enter(anybody.session()), self.written)
         return self
 
     async def __aexit__(

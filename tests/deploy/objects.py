@@ -162,16 +162,7 @@ def ledger(account: str, namespace: str = SYSTEM, **changes: Any) -> Manifest:
 
 
 def approval(proposal_id: str, decider: str, suffix: str = "x", **changes: Any) -> Manifest:
-    spec = {
-        "proposal": proposal_id,
-        "proposalUid": "7d5c",
-        "digest": "sha256:3",
-        "decision": "approve",
-        "decider": decider,
-        "reason": "",
-        **changes,
-    }
-    return named("agentspawn.dev/v1alpha1", "SubagentApproval", f"{proposal_id}.{suffix}", SYSTEM, spec=spec)
+    return _decision("SubagentApproval", {"proposal": proposal_id, "proposalUid": "7d5c"}, decider, suffix, changes)
 
 
 def task(name: str, namespace: str = SYSTEM, **changes: Any) -> Manifest:
@@ -189,16 +180,15 @@ def task(name: str, namespace: str = SYSTEM, **changes: Any) -> Manifest:
 
 
 def answer(handle: str, decider: str, suffix: str = "x", **changes: Any) -> Manifest:
-    spec = {
-        "task": handle,
-        "taskUid": "7d5c",
-        "digest": "sha256:3",
-        "decision": "approve",
-        "decider": decider,
-        "reason": "",
-        **changes,
-    }
-    return named("agentspawn.dev/v1alpha1", "SubagentTaskAnswer", f"{handle}.{suffix}", SYSTEM, spec=spec)
+    return _decision("SubagentTaskAnswer", {"task": handle, "taskUid": "7d5c"}, decider, suffix, changes)
+
+
+def _decision(kind: str, about: dict[str, str], decider: str, suffix: str, changes: dict[str, Any]) -> Manifest:
+    """Named after the first of what it is about, whatever the changes say."""
+    name, *_ = about.values()
+    rest = {"digest": "sha256:3", "decision": "approve", "decider": decider, "reason": ""}
+    spec = {**about, **rest, **changes}
+    return named("agentspawn.dev/v1alpha1", kind, f"{name}.{suffix}", SYSTEM, spec=spec)
 
 
 def freeze(name: str = "everywhere", by: str = "", *, frozen: bool = True) -> Manifest:

@@ -17,17 +17,11 @@ OUTSIDERS = ["administrator", "operator", "cluster_admin", "kagent"]
 
 
 async def _proposed(everyone: Everybody) -> Manifest:
-    manifest = proposal(fresh_id())
-    answer = await everyone.server.create(manifest, fieldValidation="Strict")
-    assert answer.status == 201, answer.message
-    return manifest
+    return await everyone.server.store(proposal(fresh_id()))
 
 
 async def _kept(everyone: Everybody) -> Manifest:
-    manifest = ledger(fresh_id())
-    answer = await everyone.server.create(manifest, fieldValidation="Strict")
-    assert answer.status == 201, answer.message
-    return manifest
+    return await everyone.server.store(ledger(fresh_id()))
 
 
 @pytest.mark.parametrize("outsider", OUTSIDERS)
@@ -319,13 +313,10 @@ async def test_a_ledger_holds_how_its_subagents_have_done_and_need_not(everyone:
 
 
 async def test_people_see_what_matters(everyone: Everybody) -> None:
-    """Prints what `kubectl get proposals` prints: the API server makes the table."""
+    """What `kubectl get proposals` prints."""
     await _proposed(everyone)
     path = f"/apis/agentspawn.dev/v1alpha1/namespaces/{SYSTEM}/subagentproposals"
-    table = everyone.administrator.saying(("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"))
 
-    columns = (await table.send("GET", path)).body["columnDefinitions"]
+    shown, more = await everyone.administrator.columns(path)
 
-    shown = [column["name"] for column in columns if column["priority"] == 0]
-    assert shown == ["Name", "Phase", "Template", "Root", "Risk", "Expires", "Age"]
-    assert [column["name"] for column in columns if column["priority"]] == ["Purpose"]
+    assert (shown, more) == (["Name", "Phase", "Template", "Root", "Risk", "Expires", "Age"], ["Purpose"])

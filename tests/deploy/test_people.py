@@ -29,16 +29,11 @@ NO_PERSONS: dict[str, tuple[str, ...]] = {
 
 async def _frozen_elsewhere(everyone: Everybody, *, frozen: bool = True) -> Manifest:
     """A freeze of a namespace that has no subagents."""
-    manifest = freeze(f"namespace.{fresh_id()}", "frida", frozen=frozen)
-    answer = await everyone.frida.create(manifest, fieldValidation="Strict")
-    assert answer.status == 201, answer.message
-    return manifest
+    return await everyone.frida.store(freeze(f"namespace.{fresh_id()}", "frida", frozen=frozen))
 
 
 async def _reset(everyone: Everybody) -> Manifest:
-    manifest = reset(fresh_id(), "frida")
-    assert (await everyone.frida.create(manifest, fieldValidation="Strict")).status == 201
-    return manifest
+    return await everyone.frida.store(reset(fresh_id(), "frida"))
 
 
 async def test_an_operator_freezes_unfreezes_and_forgets_in_their_own_name(everyone: Everybody) -> None:

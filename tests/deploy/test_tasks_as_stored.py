@@ -47,10 +47,7 @@ async def _counted(on_reduced: Everybody) -> AsyncIterator[None]:
 
 
 async def _given(everyone: Everybody) -> Manifest:
-    manifest = task(fresh_handle())
-    answer = await everyone.server.create(manifest, fieldValidation="Strict")
-    assert answer.status == 201, answer.message
-    return manifest
+    return await everyone.server.store(task(fresh_handle()))
 
 
 async def _say(everyone: Everybody, stored: Manifest, status: dict[str, Any]) -> Answer:
@@ -297,11 +294,7 @@ async def _limit(everyone: Everybody, most: int) -> None:
 
 
 async def test_people_see_what_a_task_waits_for(everyone: Everybody) -> None:
-    """Prints what `kubectl get tasks` prints: the API server makes the table."""
-    table = everyone.alice.saying(("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io"))
+    """What `kubectl get tasks` prints."""
+    shown, more = await everyone.alice.columns(COLLECTION)
 
-    columns = (await table.send("GET", COLLECTION)).body["columnDefinitions"]
-
-    shown = [column["name"] for column in columns if column["priority"] == 0]
-    assert shown == ["Name", "State", "Agent", "Root", "Asks", "Age"]
-    assert [column["name"] for column in columns if column["priority"]] == ["Reason"]
+    assert (shown, more) == (["Name", "State", "Agent", "Root", "Asks", "Age"], ["Reason"])
