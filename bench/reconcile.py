@@ -31,7 +31,7 @@ from mcp_agentspawn.core.model import Root, Subagent
 from mcp_agentspawn.localplane import Binaries, ControlPlane, find_or_build
 from tests.faults.cluster import AGENTS, Cluster, equip
 from tests.faults.replicas import kubeconfig
-from tests.faults.servers import Rules, Server, serve
+from tests.faults.servers import LEADS, Rules, Server, serve
 
 ROOTS = 50
 FEW = 100
@@ -42,7 +42,7 @@ LIFETIME = timedelta(seconds=8)
 QUIET_SECONDS = 5.0
 LOOK_SECONDS = 0.02
 MOST_WAIT_SECONDS = 300.0
-IN_SYNC, LEADING = "agentspawn_reconciler_in_sync 1.0", "agentspawn_reconciler_leading 1.0"
+IN_SYNC = "agentspawn_reconciler_in_sync 1.0"
 AIMS = {
     "sync_seconds": 30.0,
     "watch_megabytes": 50.0,
@@ -118,12 +118,7 @@ async def run(binaries: Binaries, agents: int, only: str) -> Figures:
 
 async def told(server: Server, line: str) -> None:
     """Wait until the server's metrics say this."""
-
-    async def said() -> bool:
-        async with server.session.get(f"{server.url}/metrics") as response:
-            return line in (await response.text()).splitlines()
-
-    await _until(said)
+    await _until(lambda: server.tells(line))
 
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -145,7 +140,7 @@ async def _synced(field: Field, idle: float) -> Figures:
 
 async def _expired(field: Field) -> Figures:
     async with field.server() as server:
-        await told(server, LEADING)
+        await told(server, LEADS)
         await told(server, IN_SYNC)
         mortal = await field.population.settle(field.population.roots[0], EXPIRIES, LIFETIME)
         late = await asyncio.gather(*(_late(field.cluster, agent) for agent in mortal))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from base64 import b64decode
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from multidict import CIMultiDict
 
 from mcp_agentspawn.app import serving_cluster
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
 from mcp_agentspawn.localplane import install
 from mcp_agentspawn.settings import load
 from tests.attacks.orchestrators import Orchestrator
@@ -26,6 +24,7 @@ from tests.builders import RESEARCHER
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import ROOMY, kubeconfig
+from tests.faults.spawning import credential, offer_spawning
 from tests.localplane.waiting import until
 
 Document = dict[str, Any]
@@ -156,22 +155,11 @@ class Battlefield:
 
     async def start(self, agent: str) -> None:
         """Its pod has started."""
-        condition = {
-            "type": "Ready",
-            "status": "True",
-            "observedGeneration": 1,
-            "reason": "DeploymentReady",
-            "message": "",
-            "lastTransitionTime": "2026-11-21T12:00:00Z",
-        }
-        await self.cluster.patch(
-            f"{AGENTS}/{agent}/status", {"status": {"observedGeneration": 1, "conditions": [condition]}}
-        )
+        await self.cluster.start(agent)
 
     async def credential(self, agent: str) -> str:
         """A subagent's own credential, as its pod gets it; empty when it has none."""
-        secret = await self.cluster.get(f"/api/v1/namespaces/{HOME}/secrets/{agent}-agentspawn")
-        return b64decode(secret["data"]["token"]).decode() if secret else ""
+        return await credential(self.cluster, agent)
 
     async def store_as_the_server(self, path: str, document: Document) -> int:
         """Create an object with the server's own token, past its code; the HTTP status of the answer."""
@@ -280,7 +268,7 @@ async def battlefield(cluster: Cluster, folder: Path) -> AsyncIterator[Battlefie
     special = await onboarded(cluster, [*POLICIES, UNRULED])
     granted = [root for root in (*unused, *special) if root.account != UNGRANTED]
     await _grant(cluster, granted)
-    await _offer_spawning(cluster)
+    await offer_spawning(cluster, helpers=("look", "propose_subagent"))
     await cluster.remove(f"/apis/{RBAC}/namespaces/{SYSTEM}/rolebindings/agentspawn-{UNGRANTED}")
     await cluster.remove(f"/apis/{RBAC}/namespaces/{HOME}/rolebindings/agentspawn-{UNBOUND}")
     rules = Rules(folder)
@@ -352,23 +340,6 @@ async def _answers(cluster: Cluster, path: str) -> bool:
     """Whether the API server lists a kind already: one that is new it begins to keep when it is first asked for it."""
     async with cluster.admin.get(path) as response:
         return response.status == 200
-
-
-async def _offer_spawning(cluster: Cluster) -> None:
-    """Put this server beside the subagents, for those with depth left, and once more under another name."""
-    offers = {SPAWN_SERVER: SPAWN_TOOLS, "helpers": ("look", "propose_subagent")}
-    spec = {"description": "Tools", "url": "http://127.0.0.1:1/mcp"}
-    manifests = [
-        {"apiVersion": KAGENT, "kind": "RemoteMCPServer", "metadata": {"name": name, "namespace": HOME}, "spec": spec}
-        for name in offers
-    ]
-    file = cluster.plane.folder / "spawning.yaml"
-    file.write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
-    await install(cluster.plane.admin, [file])
-    for name, names in offers.items():
-        tools = [{"name": tool, "description": tool} for tool in names]
-        path = f"/apis/{KAGENT}/namespaces/{HOME}/remotemcpservers/{name}/status"
-        await cluster.patch(path, {"status": {"discoveredTools": tools, "observedGeneration": 1}})
 
 
 @asynccontextmanager

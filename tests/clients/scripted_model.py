@@ -4,15 +4,16 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
+
+from mcp_agentspawn.localplane.agents.scripted_model import completion
 
 Message = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(NamedTuple):
     name: str
     arguments: dict[str, Any]
 
@@ -43,7 +44,7 @@ class ScriptedModel:
         self.requests.append(body)
         results = _results(body["messages"])
         said = self.script[len(results)](results)
-        return web.json_response(_completion(len(self.requests), said))
+        return web.json_response(completion(len(self.requests), said))
 
 
 @asynccontextmanager
@@ -81,19 +82,3 @@ def _parsed(content: Any) -> Any:
         return json.loads(content)
     except json.JSONDecodeError:
         return content
-
-
-def _completion(number: int, said: ToolCall | str) -> dict[str, Any]:
-    message: Message = {"role": "assistant", "content": said if isinstance(said, str) else None}
-    if isinstance(said, ToolCall):
-        function = {"name": said.name, "arguments": json.dumps(said.arguments)}
-        message["tool_calls"] = [{"id": f"call_{number}", "type": "function", "function": function}]
-    reason = "stop" if isinstance(said, str) else "tool_calls"
-    return {
-        "id": f"chatcmpl-{number}",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "scripted",
-        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-    }

@@ -1,8 +1,6 @@
 """Two worlds that the contracts are played on, and what a test may move on them from outside."""
 
-import json
 from abc import ABC, abstractmethod
-from base64 import b64decode
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -13,18 +11,18 @@ from typing import Any
 
 import yaml
 
-from mcp_agentspawn.adapters.kubernetes.resources import DEFINITIONS, MODEL_CONFIGS, SECRETS, TOOL_SERVERS
+from mcp_agentspawn.adapters.kubernetes.resources import DEFINITIONS, MODEL_CONFIGS, TOOL_SERVERS
 from mcp_agentspawn.adapters.kubernetes.schema import ManifestSchema, served_schema
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.adapters.memory import MemoryWorld
 from mcp_agentspawn.core.model import Grant, Proposal, Request, RestsOn, Root
 from mcp_agentspawn.core.names import DEPTH, LIFETIME, PARENT, PROPOSAL, REQUEST, ROOT, TEMPLATE, TREE
 from tests.faults.cluster import AGENTS, HOME, KAGENT, RBAC, SYSTEM, Cluster
+from tests.faults.spawning import credential
 from tests.localplane.waiting import until
 
 CRD = Path(__file__).parents[2] / "dev" / "kagent-crds" / "agents.yaml"
 QUOTA = f"/api/v1/namespaces/{HOME}/resourcequotas/agentspawn"
-MERGE = {"Content-Type": "application/merge-patch+json"}
 DEFINITION = DEFINITIONS.item("", "agents.kagent.dev")
 ROOMY = 400
 PERSON = "admin"
@@ -197,16 +195,7 @@ class KubernetesStage(Stage):
         await self.limit(held + agents, held)
 
     async def make_ready(self, id_: str) -> None:
-        condition = {
-            "type": "Ready",
-            "status": "True",
-            "observedGeneration": 1,
-            "reason": "DeploymentReady",
-            "message": "",
-            "lastTransitionTime": "2026-11-21T12:00:00Z",
-        }
-        status = {"observedGeneration": 1, "conditions": [condition]}
-        await self._patch(f"{AGENTS}/{id_}/status", {"status": status})
+        await self.cluster.start(id_)
 
     async def squat(self, id_: str) -> None:
         await self._post(AGENTS, _object("Agent", id_, spec={"type": "BYO", "byo": {"deployment": {"image": "x"}}}))
@@ -221,7 +210,8 @@ class KubernetesStage(Stage):
         await self._post(path, _object("RemoteMCPServer", name, spec=spec))
         if tools:
             found = [{"name": tool, "description": tool} for tool in tools]
-            await self._patch(f"{path}/{name}/status", {"status": {"discoveredTools": found, "observedGeneration": 1}})
+            status = {"discoveredTools": found, "observedGeneration": 1}
+            await self.cluster.patch(f"{path}/{name}/status", {"status": status})
 
     async def grant(self, root: Root, template: str) -> None:
         name = fresh("grant")
@@ -233,15 +223,14 @@ class KubernetesStage(Stage):
         await self._post(f"{place}/rolebindings", {"metadata": {"name": name}, "roleRef": role, "subjects": [user]})
 
     async def credential(self, agent: str) -> str:
-        found = await self.cluster.get(SECRETS.item(HOME, f"{agent}-agentspawn"))
-        return b64decode(found["data"]["token"]).decode() if found else ""
+        return await credential(self.cluster, agent)
 
     async def change_schema(self) -> None:
         definition = await self.cluster.get(DEFINITION)
         assert definition is not None
         for version in definition["spec"]["versions"]:
             version["schema"]["openAPIV3Schema"]["description"] = fresh("description")
-        await self._patch(DEFINITION, {"spec": {"versions": definition["spec"]["versions"]}})
+        await self.cluster.patch(DEFINITION, {"spec": {"versions": definition["spec"]["versions"]}})
 
     async def token(self, namespace: str, account: str) -> str:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts"
@@ -253,7 +242,7 @@ class KubernetesStage(Stage):
         """Set the quota, and wait until its controller has counted: a count that comes later would undo a later one."""
         key = "count/agents.kagent.dev"
         counted = {"hard": {key: str(agents)}, "used": {key: str(held)}}
-        await self._patch(QUOTA, {"spec": {"hard": counted["hard"]}})
+        await self.cluster.patch(QUOTA, {"spec": {"hard": counted["hard"]}})
 
         async def is_counted() -> bool:
             return bool((await self.cluster.get(QUOTA) or {})["status"] == counted)
@@ -263,10 +252,6 @@ class KubernetesStage(Stage):
     async def _post(self, path: str, body: dict[str, Any]) -> None:
         async with self.cluster.admin.post(path, json=body) as response:
             assert response.status == 201, await response.text()
-
-    async def _patch(self, path: str, body: dict[str, Any]) -> None:
-        async with self.cluster.admin.patch(path, data=json.dumps(body), headers=MERGE) as response:
-            assert response.status == 200, await response.text()
 
 
 def agent_schema(description: str = "") -> ManifestSchema:
@@ -312,8 +297,7 @@ def kubeconfig(cluster: Cluster) -> Path:
 async def _clear(cluster: Cluster) -> None:
     """Remove every agent, as an administrator."""
     for agent in (await cluster.get(AGENTS) or {})["items"]:
-        async with cluster.admin.delete(f"{AGENTS}/{agent['metadata']['name']}") as response:
-            assert response.status in {200, 404}
+        await cluster.remove(f"{AGENTS}/{agent['metadata']['name']}")
 
 
 def _object(kind: str, name: str, **parts: Any) -> dict[str, Any]:

@@ -9,13 +9,11 @@ import pytest_asyncio
 from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
-from mcp_agentspawn.adapters.kubernetes.lease import LEASE_SECONDS, MARGIN_SECONDS, NAME, KubernetesLeadership
+from mcp_agentspawn.adapters.kubernetes.lease import LEASE_SECONDS, MARGIN_SECONDS, KubernetesLeadership
 from mcp_agentspawn.adapters.kubernetes.principals import Gate
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
 from tests.contracts.stages import KubernetesStage, Stage, kubeconfig
-from tests.faults.cluster import SYSTEM, Cluster
-
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{NAME}"
+from tests.faults.cluster import LEASE, Cluster
 
 
 class Seconds:

@@ -15,7 +15,7 @@ from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.watching import Observer
 from tests.builders import NOON
 from tests.contracts.observing import observing, relayed
-from tests.contracts.stages import MERGE, KubernetesStage, Stage, fresh, manifest, proposal
+from tests.contracts.stages import KubernetesStage, Stage, fresh, manifest, proposal
 from tests.contracts.test_tasks import grown, task
 from tests.faults.cluster import AGENTS, Cluster
 
@@ -222,9 +222,7 @@ async def crash(stage: KubernetesStage, pod: str, *, restarts: int, code: int) -
         "restartCount": restarts,
         "lastState": {"terminated": {"exitCode": code}},
     }
-    change = json.dumps({"status": {"containerStatuses": [status]}})
-    async with stage.cluster.admin.patch(f"{PODS}/{pod}/status", data=change, headers=MERGE) as response:
-        assert response.status == 200, await response.text()
+    await stage.cluster.patch(f"{PODS}/{pod}/status", {"status": {"containerStatuses": [status]}})
 
 
 async def test_what_happens_while_the_wire_is_cut_is_seen_once_it_is_back(

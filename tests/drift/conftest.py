@@ -10,8 +10,9 @@ import pytest_asyncio
 from mcp_agentspawn.core.expiry import Action
 from mcp_agentspawn.localplane import ControlPlane
 from mcp_agentspawn.operations.reconcile import Reconciler
-from tests.drift.stages import Stage, offer_spawning, staged
+from tests.drift.stages import Stage, staged
 from tests.faults.cluster import Cluster, equip
+from tests.faults.spawning import offer_spawning
 
 NUMBERS = count(1)
 

@@ -1,7 +1,6 @@
 """An orchestrator with rules of its own, a server, and hands that change what a proposal rests on."""
 
 import json
-from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ import yaml
 
 from mcp_agentspawn.app import Served, serving_cluster
 from mcp_agentspawn.core.model import Root
-from mcp_agentspawn.core.names import SPAWN_SERVER, SPAWN_TOOLS
-from mcp_agentspawn.localplane import install
 from mcp_agentspawn.settings import load
 from tests.attacks.orchestrators import Orchestrator
 from tests.attacks.people import APPROVALS, Person
 from tests.builders import RESEARCHER
-from tests.faults.cluster import AGENTS, HOME, KAGENT, PROPOSALS, RBAC, SYSTEM, Cluster
+from tests.faults.cluster import AGENTS, KAGENT, PROPOSALS, RBAC, SYSTEM, Cluster
 from tests.faults.replicas import ROOMY, kubeconfig
+from tests.faults.spawning import credential
 from tests.localplane.waiting import until
 
 Document = dict[str, Any]
@@ -88,9 +86,7 @@ class Stage:
         await self.approve(proposal, "alice")
         applied = await self.orchestrator.apply(proposal)
         assert applied["outcome"] == "allowed", applied
-        secret = await self.cluster.get(f"/api/v1/namespaces/{HOME}/secrets/{applied['agent']}-agentspawn")
-        assert secret is not None
-        return self.orchestrator.as_agent(applied["agent"], b64decode(secret["data"]["token"]).decode())
+        return self.orchestrator.as_agent(applied["agent"], await credential(self.cluster, applied["agent"]))
 
     async def recreate(self, agent: str) -> None:
         """Remove a subagent's Agent past the server, and make the same again as the root's virtual user."""
@@ -169,22 +165,6 @@ async def staged(cluster: Cluster, root: Root, folder: Path) -> AsyncIterator[St
 
         await until(ready)
         yield Stage(cluster, Orchestrator(root, served.url, await cluster.token_of(root)), folder, served)
-
-
-async def offer_spawning(cluster: Cluster) -> None:
-    """Put this server beside the subagents, for those with depth left."""
-    manifest = {
-        "apiVersion": KAGENT,
-        "kind": "RemoteMCPServer",
-        "metadata": {"name": SPAWN_SERVER, "namespace": HOME},
-        "spec": {"description": "Spawns agents", "url": "http://127.0.0.1:1/mcp"},
-    }
-    file = cluster.plane.folder / "drift-spawning.yaml"
-    file.write_text(yaml.safe_dump(manifest), encoding="utf-8")
-    await install(cluster.plane.admin, [file])
-    tools = [{"name": name, "description": name} for name in SPAWN_TOOLS]
-    path = f"/apis/{KAGENT}/namespaces/{HOME}/remotemcpservers/{SPAWN_SERVER}/status"
-    await cluster.patch(path, {"status": {"discoveredTools": tools, "observedGeneration": 1}})
 
 
 async def _grant_all(cluster: Cluster, root: Root) -> None:

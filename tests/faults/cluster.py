@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from mcp_agentspawn.adapters.kubernetes.lease import NAME
 from mcp_agentspawn.adapters.kubernetes.world import connect
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.localplane import ControlPlane, install
@@ -21,6 +22,7 @@ SERVER = f"system:serviceaccount:{SYSTEM}:agentspawn"
 AGENTS = f"/apis/kagent.dev/v1alpha2/namespaces/{HOME}/agents"
 PROPOSALS = f"/apis/agentspawn.dev/v1alpha1/namespaces/{SYSTEM}/subagentproposals"
 LEDGERS = f"/apis/agentspawn.dev/v1alpha1/namespaces/{SYSTEM}/spawnledgers"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{NAME}"
 KAGENT, CORE, RBAC = "kagent.dev/v1alpha2", "v1", "rbac.authorization.k8s.io/v1"
 
 
@@ -68,6 +70,19 @@ class Cluster:
         """What became of a proposal; `""` when it is gone."""
         found = await self.get(f"{PROPOSALS}/{proposal}")
         return str(found["status"]["phase"]) if found else ""
+
+    async def start(self, agent: str) -> None:
+        """Say that an agent's pod has started, as kagent's controller would."""
+        condition = {
+            "type": "Ready",
+            "status": "True",
+            "observedGeneration": 1,
+            "reason": "DeploymentReady",
+            "message": "",
+            "lastTransitionTime": "2026-11-21T12:00:00Z",
+        }
+        status = {"observedGeneration": 1, "conditions": [condition]}
+        await self.patch(f"{AGENTS}/{agent}/status", {"status": status})
 
     async def patch(self, path: str, change: dict[str, Any]) -> None:
         """Merge a change into any object, as an administrator."""

@@ -10,17 +10,14 @@ from typing import NamedTuple
 
 import aiohttp
 
-from mcp_agentspawn.adapters.kubernetes.lease import NAME
 from mcp_agentspawn.core.model import Root
-from tests.faults.cluster import AGENTS, PROPOSALS, SYSTEM, Cluster
+from tests.faults.cluster import AGENTS, LEASE, PROPOSALS, Cluster
 from tests.faults.proxy import Effect, Fault, FaultProxy
 from tests.faults.servers import Process, Rules, Server, Start, serve
 from tests.faults.spawning import let_spawn
 from tests.localplane.waiting import until
 
 NUMBERS = count(1)
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{NAME}"
-LEADS = re.compile(r"^agentspawn_reconciler_leading 1\.0$", re.MULTILINE)
 ASKS = re.compile(r"reviews(\?|$)|dryRun=")
 OWN_NAMES = re.compile(r"sub-[a-z]+-[a-z0-9]{10}|every-request-\d+|continue=[^&]*")
 
@@ -88,12 +85,7 @@ class Case:
 
     async def looked_after(self, server: Server) -> None:
         """Wait until this server leads, and has done what it found to do."""
-
-        async def leads() -> bool:
-            async with server.session.get(f"{server.url}/metrics") as response:
-                return LEADS.search(await response.text()) is not None
-
-        await until(leads)
+        await until(server.leads)
         await self.proxy.quiet()
 
     def strike(self, step: Step, effect: Effect) -> Fault:

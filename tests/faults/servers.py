@@ -21,6 +21,7 @@ from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import ROOMY, kubeconfig
 from tests.localplane.waiting import until
 
+LEADS = "agentspawn_reconciler_leading 1.0"
 LEGACY = {"MCP-Protocol-Version": "2025-11-25", "Accept": "application/json"}
 COMMAND = "import sys; from mcp_agentspawn.cli import main; sys.exit(main())"
 NUMBERS = count(1)
@@ -111,6 +112,15 @@ class Server:
         headers = LEGACY | {"X-Agentspawn-Token": self.token}
         async with self.session.post(f"{self.url}/mcp", json=message, headers=headers) as response:
             return response.status == 200
+
+    async def tells(self, line: str) -> bool:
+        """Whether its metrics have this line now."""
+        async with self.session.get(f"{self.url}/metrics") as response:
+            return line in (await response.text()).splitlines()
+
+    async def leads(self) -> bool:
+        """Whether it is the one that acts on its own now."""
+        return await self.tells(LEADS)
 
     async def propose(self, purpose: str = "Find out") -> Answer:
         parameters = [{"name": "topic", "value": "Kubernetes admission"}]

@@ -1,6 +1,7 @@
 """Templates, rights and the tool server for subagents that spawn, and what their credentials look like in a cluster."""
 
 from base64 import b64decode
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -29,21 +30,24 @@ async def let_spawn(cluster: Cluster, root: Root, rules: Rules) -> None:
     use = {"apiGroups": ["agentspawn.dev"], "resources": ["templates"], "resourceNames": ["researcher", "lead"]}
     role = f"/apis/{RBAC}/namespaces/{SYSTEM}/roles/agentspawn-{root.account}"
     await cluster.patch(role, {"rules": [use | {"verbs": ["use"]}]})
-    await _offer(cluster)
+    await offer_spawning(cluster)
 
 
-async def _offer(cluster: Cluster) -> None:
-    """Put this server beside the subagents, as operators do and kagent's controller then sees it."""
-    metadata = {"name": SPAWN_SERVER, "namespace": HOME}
+async def offer_spawning(cluster: Cluster, **others: Collection[str]) -> None:
+    """Put this server beside the subagents, as operators do and kagent's controller then sees it, and other servers."""
+    offers = {SPAWN_SERVER: SPAWN_TOOLS, **others}
     spec = {"description": "Tools", "url": "http://127.0.0.1:1/mcp"}
-    file = cluster.plane.folder / "spawn-server.yaml"
-    file.write_text(
-        yaml.safe_dump({"apiVersion": KAGENT, "kind": "RemoteMCPServer", "metadata": metadata, "spec": spec})
-    )
+    manifests = [
+        {"apiVersion": KAGENT, "kind": "RemoteMCPServer", "metadata": {"name": name, "namespace": HOME}, "spec": spec}
+        for name in offers
+    ]
+    file = cluster.plane.folder / "spawning.yaml"
+    file.write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
     await install(cluster.plane.admin, [file])
-    tools = [{"name": tool, "description": tool} for tool in SPAWN_TOOLS]
-    path = f"/apis/{KAGENT}/namespaces/{HOME}/remotemcpservers/{SPAWN_SERVER}/status"
-    await cluster.patch(path, {"status": {"discoveredTools": tools, "observedGeneration": 1}})
+    for name, tools in offers.items():
+        found = [{"name": tool, "description": tool} for tool in tools]
+        path = f"/apis/{KAGENT}/namespaces/{HOME}/remotemcpservers/{name}/status"
+        await cluster.patch(path, {"status": {"discoveredTools": found, "observedGeneration": 1}})
 
 
 async def approved_lead(cluster: Cluster, server: Server) -> Answer:

@@ -18,7 +18,6 @@ from mcp_agentspawn.adapters.kubernetes.lease import LEASE_SECONDS
 from mcp_agentspawn.core.model import Root
 from tests.builders import RESEARCHER
 from tests.faults.cluster import Cluster
-from tests.faults.matrix import LEADS
 from tests.faults.paths import ledger_holds
 from tests.faults.servers import Answer, Rules, Server, serve
 from tests.localplane.waiting import until
@@ -47,16 +46,11 @@ async def two(cluster: Cluster, root: Root, tmp_path: Path) -> AsyncIterator[Two
         servers = [await stack.enter_async_context(serve(cluster, [root], rules)) for _ in range(2)]
 
         async def one_leads() -> bool:
-            return sum([await leads(server) for server in servers]) == 1
+            return sum([await server.leads() for server in servers]) == 1
 
         await until(one_leads)
         first, second = servers
-        yield Two(first, second) if await leads(first) else Two(second, first)
-
-
-async def leads(server: Server) -> bool:
-    async with server.session.get(f"{server.url}/metrics") as response:
-        return LEADS.search(await response.text()) is not None
+        yield Two(first, second) if await first.leads() else Two(second, first)
 
 
 async def test_what_was_due_when_the_leader_was_killed_is_done_once_and_in_time(
@@ -83,11 +77,8 @@ async def test_what_was_due_when_the_leader_was_killed_is_done_once_and_in_time(
 async def test_a_leader_that_ends_in_order_hands_over_at_once(two: Two) -> None:
     os.kill(two.leader.process.pid, signal.SIGTERM)
 
-    async def other_leads() -> bool:
-        return await leads(two.other)
-
     async with asyncio.timeout(HANDED_OVER_WITHIN_SECONDS):
-        await until(other_leads)
+        await until(two.other.leads)
 
 
 async def spawned(server: Server, purpose: str) -> Answer:

@@ -31,7 +31,7 @@ from tests.attacks.people import OPERATORS, Person
 from tests.builders import FixedRules, RecordingAudit, policy, services_on, template
 from tests.contracts.observing import running
 from tests.contracts.stages import PERSON, kubeconfig
-from tests.faults.cluster import AGENTS, HOME, REPOSITORY, SYSTEM, Cluster, equip
+from tests.faults.cluster import HOME, LEASE, REPOSITORY, SYSTEM, Cluster, equip
 from tests.faults.replicas import ROOMY, Replica, ShiftedClock
 from tests.faults.servers import Rules
 from tests.faults.spawning import let_spawn
@@ -42,9 +42,6 @@ PATH = re.compile(
 )
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 BY_NAME = {"apiextensions.k8s.io", "admissionregistration.k8s.io", "coordination.k8s.io"}
-LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/agentspawn-reconciler"
-READY = {"type": "Ready", "status": "True", "observedGeneration": 1, "reason": "DeploymentReady", "message": ""}
-UP = {"status": {"observedGeneration": 1, "conditions": [{**READY, "lastTransitionTime": "2026-11-21T12:00:00Z"}]}}
 WAITING = Report("", "", "input_required", asks="tool_approval", pending=(PendingCall("call-1", "fetch", "{}"),))
 OF_THE_SERVER = {("agentspawn", SYSTEM), ("agentspawn-server", "subagents"), ("agentspawn-server", "")}
 
@@ -153,7 +150,7 @@ async def _works_and_is_cut_off(cluster: Cluster, replica: Replica) -> None:
     services = replica.services
     agent = (await replica.apply(await replica.propose(purpose="Some work"))).agent
     await services.later.settle()
-    await cluster.patch(f"{AGENTS}/{agent}/status", UP)
+    await cluster.start(agent)
     await _works(cluster, replica, agent)
     standing, proposal = await services.agents.get(HOME, agent), await services.proposals.get(agent)
     assert standing is not None
