@@ -61,6 +61,18 @@ RESEARCHER: dict[str, Any] = {
     },
 }
 
+REGISTRY_WORKER: dict[str, Any] = RESEARCHER | {
+    "parameters": {
+        "type": "object",
+        "required": ["task", "role"],
+        "properties": {
+            "task": {"type": "string", "maxLength": 500, "description": "What to do"},
+            "role": {"type": "string", "maxLength": 2000, "from_registry": "instructions"},
+        },
+    },
+    "agent": {"description": "Works as an entry describes", "instructions": "Do the task.\n${task}\n${role}\n"},
+}
+
 REGISTRY_IMAGE: dict[str, Any] = {
     "description": "Runs an image from a registry.",
     "risk": "low",
@@ -80,18 +92,7 @@ def template(name: str = "researcher", **changes: Any) -> Template:
 
 def worker(name: str = "registry-worker", **changes: Any) -> Template:
     """A template that a registry entry's instructions fill."""
-    filled = {
-        "parameters": {
-            "type": "object",
-            "required": ["task", "role"],
-            "properties": {
-                "task": {"type": "string", "maxLength": 500, "description": "What to do"},
-                "role": {"type": "string", "maxLength": 2000, "from_registry": "instructions"},
-            },
-        },
-        "agent": {"description": "Works as an entry describes", "instructions": "Do the task.\n${task}\n${role}\n"},
-    }
-    return template(name, **(filled | changes))
+    return Template.named(name, REGISTRY_WORKER | changes)
 
 
 def image_template(name: str = "registry-image", **changes: Any) -> Template:

@@ -19,7 +19,7 @@ from mcp_agentspawn.settings import load
 from tests.attacks.battlefield import Battlefield, Rules, onboarded
 from tests.attacks.orchestrators import Answer, Orchestrator
 from tests.attacks.people import Person
-from tests.builders import REGISTRY_IMAGE, RESEARCHER
+from tests.builders import REGISTRY_IMAGE, REGISTRY_WORKER, RESEARCHER
 from tests.deploy.images import DEFAULT, LISTED, OVERLAY, from_image
 from tests.deploy.objects import fresh_id, with_changes
 from tests.faults.cluster import AGENTS, RBAC, SYSTEM, Cluster
@@ -34,19 +34,7 @@ SHAPE = "agentspawn-shape"
 
 TEMPLATES: Mapping[str, Document] = {
     "researcher": RESEARCHER,
-    WORKER: RESEARCHER
-    | {
-        "parameters": {
-            "type": "object",
-            "required": ["task", "role"],
-            "properties": {
-                "task": {"type": "string", "maxLength": 500},
-                "role": {"type": "string", "maxLength": 2000, "from_registry": "instructions"},
-            },
-        },
-        "tools": {"web-search": {"allow": ["search", "fetch"]}},
-        "agent": {"description": "Works as an entry describes", "instructions": "Do the task.\n${task}\n${role}\n"},
-    },
+    WORKER: REGISTRY_WORKER | {"tools": {"web-search": {"allow": ["search", "fetch"]}}},
     IMAGE: REGISTRY_IMAGE,
 }
 
