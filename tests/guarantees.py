@@ -48,6 +48,7 @@ IMPERSONATION = "deploy/test_impersonation.py"
 
 DECISIONS = "deploy/test_decisions_of_people.py"
 DECISIONS_AS_STORED = "deploy/test_decisions_as_stored.py"
+DECISIONS_TAKEN_BACK = "deploy/test_taking_decisions_back.py"
 
 RUNTIME = "clients/test_kagent_runtime.py"
 AT_WORK = "agents/test_agents_at_work.py"
@@ -964,13 +965,13 @@ API_SERVER = [
         "A.approvals",
         "A decision is a person's own, whom RBAC lets approve this proposal, and never changes.",
         "agentspawn-approvals",
-        every(DECISIONS, DECISIONS_AS_STORED, "deploy/test_approvals.py"),
+        every(DECISIONS, DECISIONS_AS_STORED, DECISIONS_TAKEN_BACK, "deploy/test_approvals.py"),
     ),
     Guarantee(
         "A.answers",
         "A tool approval is answered by a person whom RBAC lets answer that task, in their own name, once and for all.",
         "agentspawn-answers",
-        every(DECISIONS, DECISIONS_AS_STORED, "deploy/test_answering.py"),
+        every(DECISIONS, DECISIONS_AS_STORED, DECISIONS_TAKEN_BACK, "deploy/test_answering.py"),
     ),
     Guarantee(
         "A.tasks",

@@ -1,11 +1,8 @@
-"""A decision as it is stored, found, shown and gone, whatever becomes of the policies."""
+"""A decision as it is stored, found and shown, whatever becomes of the policies."""
 
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from tests.deploy.cluster import until
 from tests.deploy.decisions import KINDS, Kind, of_both_kinds, of_each_kind
 from tests.deploy.objects import with_changes
 from tests.deploy.world import Everybody
@@ -72,19 +69,3 @@ async def test_people_see_who_decided_what(everyone: Everybody, kind: Kind) -> N
     shown, _ = await everyone.alice.columns(kind.collection)
 
     assert shown == ["Name", kind.about.capitalize(), "Decision", "Decider", "Age"]
-
-
-@of_both_kinds
-@pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
-async def test_a_decision_that_was_taken_back_is_gone_however_that_spreads(
-    everyone: Everybody, policy: str, kind: Kind
-) -> None:
-    """In the foreground the collector takes its own finalizer off, and a decision that stays would still count."""
-    stored = await kind.stored(everyone)
-
-    await everyone.alice.delete(stored, propagationPolicy=policy)
-
-    async def gone() -> bool:
-        return not await everyone.administrator.has(stored)
-
-    assert await until(gone, seconds=60)  # the collector learns of a new kind after half a minute: these are the last

@@ -1,4 +1,4 @@
-"""A decision is a person's own, whom RBAC lets decide on that very proposal or task."""
+"""A decision is made by a person, whom RBAC lets decide on that very proposal or task, in that person's own name."""
 
 from typing import Any
 
@@ -32,17 +32,6 @@ async def test_what_is_no_person_decides_nothing(everyone: Everybody, who: str, 
     answers = [await actor.create(kind.make(kind.fresh(), name)) for name in (user, "alice")]
 
     assert [(answer.status, answer.policy) for answer in answers] == [(422, kind.policy)] * 2
-
-
-@of_both_kinds
-@pytest.mark.parametrize("who", NO_PERSONS)
-async def test_what_is_no_person_takes_no_decision_back(everyone: Everybody, who: str, kind: Kind) -> None:
-    user, *groups = NO_PERSONS[who]
-    stored = await kind.stored(everyone)
-
-    answer = await everyone.cluster.person(user, BROAD, *groups).delete(stored)
-
-    assert (answer.status, answer.policy) == ((200, "") if user == SERVER else (422, kind.policy))
 
 
 @of_both_kinds
@@ -161,33 +150,6 @@ async def test_nobody_touches_a_decision(everyone: Everybody, actor: str, change
     answer = await everyone.named(actor).patch(stored, change)
 
     assert answer.policy == kind.policy or (actor, answer.status) == ("alice", 403)
-
-
-@of_both_kinds
-@pytest.mark.parametrize("actor", ["bob", "administrator", "operator", "cluster_admin", "kagent"])
-async def test_a_decision_is_taken_back_by_nobody_else(everyone: Everybody, actor: str, kind: Kind) -> None:
-    stored = await kind.stored(everyone)
-
-    one = await everyone.named(actor).delete(stored)
-    many = await everyone.named(actor).send("DELETE", kind.collection)
-
-    assert one.policy == kind.policy
-    assert many.policy == kind.policy or (actor, many.status) == ("bob", 403)
-
-
-@of_both_kinds
-async def test_who_decided_takes_it_back(everyone: Everybody, kind: Kind) -> None:
-    stored = await kind.stored(everyone)
-
-    assert (await everyone.alice.delete(stored)).status == 200
-    assert not await everyone.administrator.has(stored)
-
-
-@of_both_kinds
-async def test_the_server_clears_old_decisions_away(everyone: Everybody, kind: Kind) -> None:
-    stored = await kind.stored(everyone)
-
-    assert (await everyone.server.delete(stored)).status == 200
 
 
 @of_both_kinds
