@@ -23,10 +23,13 @@ class Agent:
     seen: list[web.Request] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     url: str = ""
+    hangs_up: bool = False
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request)
         self.bodies.append(await request.read())
+        if self.hangs_up and request.transport:
+            request.transport.abort()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Set-Cookie": "a=b"})
         await response.prepare(request)
         for piece in PIECES:
@@ -80,10 +83,17 @@ async def test_an_answer_in_pieces_comes_as_it_is(agent: Agent) -> None:
         ("there", "thread_dump", 404),
         ("there", "..%2f..", 404),
         ("nobody", "", 404),
-        ("starting", "", 503),
-        ("dead", "", 503),
+        ("starting", "", 404),
+        ("dead", "", 404),
     ],
 )
 async def test_only_what_is_there_is_reached(agent: Agent, name: str, rest: str, status: int) -> None:
     assert (await agent.ask(name, rest))[0] == status
     assert len(agent.seen) == (status == 200)
+
+
+async def test_an_agent_that_hangs_up_may_have_heard_it(agent: Agent) -> None:
+    agent.hangs_up = True
+
+    assert (await agent.ask("there"))[0] == 502
+    assert agent.bodies == [b"{}"]

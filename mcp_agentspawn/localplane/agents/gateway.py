@@ -18,6 +18,7 @@ WIRE = "0.3"
 PASSED_ON = ("Content-Type", "Accept", "Authorization", "traceparent")
 """What the controller hands on to an agent, beside who asks."""
 NOBODY = "admin@kagent.dev"
+NOT_THERE = "there is no such agent, or not yet"
 
 PortOf = Callable[[str, str], int | None]
 """Namespace and name to the port where an agent listens; 0 while it does not, None for one that is not there."""
@@ -32,17 +33,19 @@ class Gateway:
         self.url = ""
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request, the agent's own answer unread."""
+        """Answer one request, the agent's own answer unread. 404 says that no agent has heard it, 502 that one may."""
         address = ADDRESS.fullmatch(request.path)
         port = self._port_of(address["namespace"], address["name"]) if address else None
-        if address is None or port is None:
-            return web.Response(status=HTTPStatus.NOT_FOUND, text="there is no such agent")
+        if address is None or not port:
+            return web.Response(status=HTTPStatus.NOT_FOUND, text=NOT_THERE)
         if not request.headers.get("A2A-Version", WIRE).startswith(WIRE):
             return web.Response(status=HTTPStatus.BAD_REQUEST, text=f"agents on this machine speak A2A {WIRE} only")
         try:
             return await self._hand_on(request, f"http://{LOOPBACK}:{port}{address['rest'] or '/'}")
+        except aiohttp.ClientConnectorError:
+            return web.Response(status=HTTPStatus.NOT_FOUND, text=NOT_THERE)
         except (aiohttp.ClientError, ValueError):
-            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text="the agent does not answer")
+            return web.Response(status=HTTPStatus.BAD_GATEWAY, text="the agent does not answer")
 
     async def _hand_on(self, request: web.BaseRequest, url: str) -> web.StreamResponse:
         headers = {name: request.headers[name] for name in PASSED_ON if name in request.headers}
