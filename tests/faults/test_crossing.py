@@ -12,6 +12,7 @@ from tests.faults.cluster import AGENTS, HOME, Cluster
 from tests.faults.paths import CREATE_AGENT, LEDGERS, MARK, ledger_holds
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica, start
+from tests.faults.stopping import paused_before_create
 from tests.localplane.waiting import until
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces"
@@ -35,10 +36,7 @@ async def test_an_apply_that_read_its_proposal_before_it_was_spent_reserves_noth
 async def test_an_agent_that_appears_while_its_reservation_is_fenced_keeps_its_slot_until_it_is_gone(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    applying = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, applying = await paused_before_create(replica, proxy)
     applying.cancel()
     fence = proxy.on(*MARK, faults.hold)
     repairing = asyncio.create_task(replica.later().repair())
@@ -95,10 +93,7 @@ async def test_an_agent_that_is_not_gone_yet_keeps_its_slot(
 async def test_an_apply_of_an_agent_that_is_going_makes_no_other_and_frees_nothing(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    paused = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, paused = await paused_before_create(replica, proxy)
     agent = await other.apply(proposal)
     await cluster.patch(f"{AGENTS}/{agent.agent}", {"metadata": {"finalizers": ["example.com/slow"]}})
     await cluster.remove(f"{AGENTS}/{agent.agent}")

@@ -1,9 +1,7 @@
 """A server killed between two steps: another one, or repair, finishes or releases what it left."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -14,32 +12,26 @@ from tests.faults.cluster import Cluster
 from tests.faults.paths import CREATE_AGENT, LEDGERS, MARK, STORE_PROPOSAL, ledger_holds, one_agent
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica
-from tests.faults.servers import Answer, Rules, Server, serve
+from tests.faults.servers import Answer, Rules, Server
+from tests.faults.stopping import Servers, killed, two_servers
 from tests.localplane.waiting import until
 
 
-class Two(NamedTuple):
-    """A server behind the proxy that will be killed, and one that will not."""
-
-    doomed: Server
-    healthy: Server
-
-
 @pytest_asyncio.fixture
-async def two(cluster: Cluster, root: Root, proxy: FaultProxy, tmp_path: Path) -> AsyncIterator[Two]:
+async def two(cluster: Cluster, root: Root, proxy: FaultProxy, tmp_path: Path) -> AsyncIterator[Servers]:
     rules = Rules(tmp_path)
     rules.write()
-    async with serve(cluster, [root], rules, proxy) as doomed, serve(cluster, [root], rules) as healthy:
-        yield Two(doomed, healthy)
+    async with two_servers(cluster, root, rules, proxy) as both:
+        yield both
 
 
 @pytest.mark.parametrize("finished_by", ["retry", "repair"])
 async def test_killed_between_reserve_and_create(
-    cluster: Cluster, root: Root, proxy: FaultProxy, two: Two, other: Replica, finished_by: str
+    cluster: Cluster, root: Root, proxy: FaultProxy, two: Servers, other: Replica, finished_by: str
 ) -> None:
     proposal = await two.doomed.propose()
     create = proxy.on(*CREATE_AGENT, faults.hold)
-    await _killed(two.doomed, create, two.doomed.apply(proposal))
+    await killed(two.doomed, create, create.arrived(), two.doomed.apply(proposal))
     assert await cluster.agents_of(root) == []
     assert await ledger_holds(cluster, root) == {proposal["proposal"]}
     if finished_by == "retry":
@@ -54,11 +46,11 @@ async def test_killed_between_reserve_and_create(
 
 @pytest.mark.parametrize("finished_by", ["retry", "repair"])
 async def test_killed_between_create_and_mark(
-    cluster: Cluster, root: Root, proxy: FaultProxy, two: Two, other: Replica, finished_by: str
+    cluster: Cluster, root: Root, proxy: FaultProxy, two: Servers, other: Replica, finished_by: str
 ) -> None:
     proposal = await two.doomed.propose()
     mark = proxy.on(*MARK, faults.hold)
-    await _killed(two.doomed, mark, two.doomed.apply(proposal))
+    await killed(two.doomed, mark, mark.arrived(), two.doomed.apply(proposal))
     standing = await one_agent(cluster, root)
     assert await cluster.phase_of(proposal["proposal"]) == "proposed"
     if finished_by == "retry":
@@ -72,24 +64,21 @@ async def test_killed_between_create_and_mark(
 
 
 async def test_killed_while_the_answer_of_its_create_is_on_the_way(
-    cluster: Cluster, root: Root, proxy: FaultProxy, two: Two
+    cluster: Cluster, root: Root, proxy: FaultProxy, two: Servers
 ) -> None:
     proposal = await two.doomed.propose()
     create = proxy.on(*CREATE_AGENT, faults.hold_answer)
-    call = asyncio.create_task(two.doomed.apply(proposal))
-    await create.forwarded()
-    two.doomed.kill()
-    await asyncio.wait([call])
+    await killed(two.doomed, create, create.forwarded(), two.doomed.apply(proposal))
     standing = await one_agent(cluster, root)
     await _one_agent_of_a_retry(cluster, root, two.healthy, proposal)
     assert await one_agent(cluster, root) == standing
 
 
 async def test_killed_between_opening_a_place_and_storing_the_proposal(
-    cluster: Cluster, root: Root, proxy: FaultProxy, two: Two
+    cluster: Cluster, root: Root, proxy: FaultProxy, two: Servers
 ) -> None:
     store = proxy.on(*STORE_PROPOSAL, faults.hold)
-    await _killed(two.doomed, store, two.doomed.propose())
+    await killed(two.doomed, store, store.arrived(), two.doomed.propose())
     (opened,) = (await cluster.ledger_of(root))["open"].values()
     finished = await two.healthy.propose()
     assert finished["proposal"] == opened["proposal"]
@@ -99,13 +88,13 @@ async def test_killed_between_opening_a_place_and_storing_the_proposal(
 
 @pytest.mark.parametrize("finished_by", ["retry", "repair"])
 async def test_killed_between_delete_and_release(
-    cluster: Cluster, root: Root, proxy: FaultProxy, two: Two, other: Replica, finished_by: str
+    cluster: Cluster, root: Root, proxy: FaultProxy, two: Servers, other: Replica, finished_by: str
 ) -> None:
     proposal = await two.healthy.propose()
     agent = (await two.healthy.apply(proposal))["agent"]
     await until(lambda: _is(cluster, proposal, "starting"))
     release = proxy.on("PUT", LEDGERS, faults.hold)
-    await _killed(two.doomed, release, two.doomed.retire(agent))
+    await killed(two.doomed, release, release.arrived(), two.doomed.retire(agent))
     assert await cluster.agents_of(root) == []
     assert await ledger_holds(cluster, root) == {agent}
     if finished_by == "retry":
@@ -114,16 +103,6 @@ async def test_killed_between_delete_and_release(
         assert ("release", agent) in await other.repair()
     assert await ledger_holds(cluster, root) == set()
     await _three_fit(cluster, root, two.healthy)
-
-
-async def _killed(server: Server, fault: faults.Fault, call: Awaitable[Answer]) -> None:
-    """Kill the server when its request has come to the proxy; the request never goes further."""
-    calling = asyncio.ensure_future(call)
-    await asyncio.wait([calling, asyncio.ensure_future(fault.arrived())], return_when=asyncio.FIRST_COMPLETED)
-    await fault.arrived()
-    server.kill()
-    fault.drop()
-    await asyncio.wait([calling])
 
 
 async def _one_agent_of_a_retry(cluster: Cluster, root: Root, server: Server, proposal: Answer) -> None:

@@ -1,9 +1,7 @@
 """A server killed around a subagent's own credential, or amid a tree: another one, or repair, finishes what it left."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import pytest_asyncio
@@ -14,7 +12,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.paths import CREATE_AGENT, DELETE_AGENT, LEDGERS, ledger_holds, one_agent
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica
-from tests.faults.servers import Answer, Rules, Server, serve
+from tests.faults.servers import Answer, Rules, Server
 from tests.faults.spawning import (
     CREATE_SECRET,
     DELETE_SECRET,
@@ -25,34 +23,18 @@ from tests.faults.spawning import (
     spawned_by,
     status_of,
 )
+from tests.faults.stopping import Servers, killed, two_servers
 from tests.localplane.waiting import until
 
 both_ways = pytest.mark.parametrize("finished_by", ["retry", "repair"])
-
-
-class Servers(NamedTuple):
-    """One behind the proxy that will be killed, and one that will not."""
-
-    doomed: Server
-    healthy: Server
 
 
 @pytest_asyncio.fixture
 async def servers(cluster: Cluster, root: Root, proxy: FaultProxy, tmp_path: Path) -> AsyncIterator[Servers]:
     rules = Rules(tmp_path)
     await let_spawn(cluster, root, rules)
-    async with serve(cluster, [root], rules, proxy) as doomed, serve(cluster, [root], rules) as healthy:
-        yield Servers(doomed, healthy)
-
-
-async def killed(server: Server, fault: faults.Fault, reached: Awaitable[None], call: Awaitable[Answer]) -> None:
-    """Kill the server when its request has come so far; what is held goes no further."""
-    calling, reaching = asyncio.ensure_future(call), asyncio.ensure_future(reached)
-    await asyncio.wait([calling, reaching], return_when=asyncio.FIRST_COMPLETED)
-    await reaching
-    server.kill()
-    fault.drop()
-    await asyncio.wait([calling])
+    async with two_servers(cluster, root, rules, proxy) as both:
+        yield both
 
 
 @both_ways

@@ -13,6 +13,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.paths import CREATE_AGENT, DELETE_AGENT, LEDGERS, MARK, STORE_PROPOSAL, ledger_holds, one_agent
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica
+from tests.faults.stopping import paused_before_create
 
 OTHER = "fast-model-config"
 
@@ -20,10 +21,7 @@ OTHER = "fast-model-config"
 async def test_an_applier_paused_until_it_was_given_up_takes_its_own_agent_back(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    applying = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, applying = await paused_before_create(replica, proxy)
     assert ("fence", proposal.proposal) in await other.later().repair()
     assert await ledger_holds(cluster, root) == set()
     create.release()
@@ -38,10 +36,7 @@ async def test_an_applier_paused_until_it_was_given_up_takes_its_own_agent_back(
 async def test_a_create_that_arrives_after_its_writer_ended_and_was_given_up_is_removed_by_repair(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    applying = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, applying = await paused_before_create(replica, proxy)
     applying.cancel()
     await other.later().repair()
     create.release()
@@ -55,10 +50,7 @@ async def test_a_create_that_arrives_after_its_writer_ended_and_was_given_up_is_
 async def test_repair_leaves_a_reservation_alone_that_is_not_old(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    applying = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, applying = await paused_before_create(replica, proxy)
     assert await _about(other, proposal.proposal) == set()
     assert await ledger_holds(cluster, root) == {proposal.proposal}
     create.release()
@@ -98,10 +90,7 @@ async def test_a_second_apply_overtakes_a_paused_one_and_both_name_the_same_agen
 async def test_an_apply_paused_while_its_agent_was_made_and_retired_makes_no_second_one(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    paused = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, paused = await paused_before_create(replica, proxy)
     await other.apply(proposal)
     await other.retire(proposal.proposal)
     await other.services.later.settle()
@@ -115,10 +104,7 @@ async def test_an_apply_paused_while_its_agent_was_made_and_retired_makes_no_sec
 async def test_an_apply_paused_while_its_agent_was_made_and_removed_by_hand_makes_no_second_one(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    paused = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, paused = await paused_before_create(replica, proxy)
     await other.apply(proposal)
     await other.services.later.settle()
     await cluster.clear(root)
@@ -133,10 +119,7 @@ async def test_an_apply_paused_while_its_agent_was_made_and_removed_by_hand_make
 async def test_a_proposal_withdrawn_while_its_apply_is_paused_leaves_nothing(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
-    proposal = await replica.propose()
-    create = proxy.on(*CREATE_AGENT, faults.hold)
-    applying = asyncio.create_task(replica.applied(proposal))
-    await create.arrived()
+    proposal, create, applying = await paused_before_create(replica, proxy)
     assert (await other.retire(proposal.proposal)).phase == "lapsed"
     create.release()
     await applying
