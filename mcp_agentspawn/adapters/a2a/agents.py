@@ -18,7 +18,15 @@ from google.protobuf.struct_pb2 import Value
 from mcp_agentspawn.adapters.a2a.cards import card_of
 from mcp_agentspawn.adapters.a2a.confirmations import answers_to, can_be_decided, decided, is_question
 from mcp_agentspawn.adapters.a2a.exchange import Call, Exchange
-from mcp_agentspawn.adapters.a2a.failures import Declined, Failed, Kind, of_asking, of_canceling, of_sending
+from mcp_agentspawn.adapters.a2a.failures import (
+    OTHER_WIRE,
+    Declined,
+    Failed,
+    Kind,
+    of_asking,
+    of_canceling,
+    of_sending,
+)
 from mcp_agentspawn.adapters.a2a.patience import Known, Memory, Seconds, Shared, Wire
 from mcp_agentspawn.adapters.a2a.reading import report_of
 from mcp_agentspawn.adapters.a2a.wires import VERSION_HEADER, canceling, looking, said, sending
@@ -33,8 +41,6 @@ MOST_TRIES = 3
 FIRST_PAUSE_SECONDS = 0.2
 SILENCE: frozenset[Kind] = frozenset({"unsent", "lost"})
 NOT_ITS_FAULT: frozenset[Kind] = frozenset({"crowded", "absent"})
-OTHER_WIRE = frozenset({-32601, -32009})
-"""No such method, and no such version: it was another wire than its agent speaks now."""
 
 Answer = TypeVar("Answer")
 

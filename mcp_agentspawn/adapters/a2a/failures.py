@@ -16,6 +16,10 @@ UNSUPPORTED_OPERATION = -32004
 INTERNAL_ERROR = -32603
 NOT_CANCELABLE = frozenset({TASK_NOT_CANCELABLE, UNSUPPORTED_OPERATION, INTERNAL_ERROR})
 """kagent's Python runtime can not cancel, and says so with an internal error."""
+OTHER_WIRE = frozenset({-32601, -32009})
+"""No such method, and no such version: it was another wire than its agent speaks now."""
+PASSING = OTHER_WIRE | {INTERNAL_ERROR}
+"""kagent's runtimes answer with an internal error while the controller, which keeps their tasks, is away."""
 
 
 class Failed(Exception):
@@ -35,14 +39,12 @@ class Declined(Exception):
 
 
 def of_asking(failure: Failed | Declined) -> Upstream:
-    """What it means for what changes nothing: a card or a look."""
-    if isinstance(failure, Declined):
-        if failure.code == TASK_NOT_FOUND:
-            return Missing("The agent knows of no such task.")
-        return Refused("rejected", "The agent does not answer this.")
-    if failure.kind in {"denied", "too_large", "unreadable"}:
-        return _unusable(failure)
-    return Unavailable("The agent does not answer.")
+    """What it means for what changes nothing: a card or a look. What may pass is no definite no."""
+    if isinstance(failure, Failed):
+        return _unusable(failure) if failure.kind in {"too_large", "unreadable"} else _silent()
+    if failure.code == TASK_NOT_FOUND:
+        return Missing("The agent knows of no such task.")
+    return _silent() if failure.code in PASSING else Refused("rejected", "The agent does not answer this.")
 
 
 def of_sending(failure: Failed | Declined) -> Upstream:
@@ -63,6 +65,10 @@ def of_canceling(failure: Failed | Declined) -> Upstream:
             return Refused("not_cancelable", "The agent can not cancel this task.")
         return of_asking(failure)
     return of_sending(failure)
+
+
+def _silent() -> Unavailable:
+    return Unavailable("The agent does not answer.")
 
 
 def _unusable(failure: Failed) -> Refused:

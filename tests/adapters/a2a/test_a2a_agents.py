@@ -8,7 +8,7 @@ import pytest
 from mcp_agentspawn.adapters.a2a import A2aAgents
 from mcp_agentspawn.adapters.a2a.reading import MOST_ARTIFACTS, MOST_NAME_CHARACTERS, MOST_TEXT_BYTES
 from mcp_agentspawn.core.delegation import Address, Artifact, Card, CardSkill
-from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.errors import Refused, Unavailable
 from tests.adapters.a2a.hostile import (
     CARD,
     HERE,
@@ -130,12 +130,12 @@ async def test_the_card_says_which_wire_is_spoken_and_is_asked_once(card: dict[s
     ] * 2
 
 
-async def test_a_wire_that_is_spoken_no_more_is_asked_for_again() -> None:
+async def test_a_wire_that_is_spoken_no_more_fails_no_task_and_is_asked_for_again() -> None:
     cards = [answering(json.dumps(card).encode()) for card in (CARD, CARD_10)]
     done = rpc({"id": "t-1", "status": {"state": "TASK_STATE_COMPLETED"}})
     behaviours = [cards[0], answering(error(-32601)), cards[1], answering(done)]
     async with agent(*behaviours) as stranger, talking(stranger, "auto") as agents:
-        with pytest.raises(Refused):
+        with pytest.raises(Unavailable):
             await agents.look(HERE, "t-1")
         assert (await agents.look(HERE, "t-1")).state == "completed"
 

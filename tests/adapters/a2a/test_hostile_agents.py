@@ -196,9 +196,9 @@ async def test_what_fails_three_times_is_not_tried_a_fourth_time() -> None:
         (503, "Unavailable", "Unavailable"),
         (500, "Unavailable", "UnknownOutcome"),
         (504, "Unavailable", "UnknownOutcome"),
-        (400, "unreadable", "rejected"),
-        (401, "unreadable", "rejected"),
-        (204, "unreadable", "rejected"),
+        (400, "Unavailable", "rejected"),
+        (401, "Unavailable", "rejected"),
+        (204, "Unavailable", "rejected"),
     ],
 )
 async def test_a_status_says_whether_a_message_was_taken(status: int, looked: str, sent: str) -> None:
@@ -211,8 +211,8 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
     async with agent(answering(rpc(CARD))) as elsewhere:
         away = answering(b"", status, location=elsewhere.url)
 
-        assert code(await what_becomes("card", away)) == "unreadable"
-        assert code(await what_becomes("look", away)) == "unreadable"
+        assert code(await what_becomes("card", away)) == "Unavailable"
+        assert code(await what_becomes("look", away)) == "Unavailable"
         assert code(await what_becomes("send", away)) == "rejected"
         assert elsewhere.requests == []
 
@@ -223,7 +223,9 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         (-32001, "Missing", "rejected", "Missing"),
         (-32002, "rejected", "rejected", "not_cancelable"),
         (-32004, "rejected", "rejected", "not_cancelable"),
-        (-32603, "rejected", "rejected", "not_cancelable"),
+        (-32603, "Unavailable", "rejected", "not_cancelable"),
+        (-32601, "Unavailable", "rejected", "Unavailable"),
+        (-32009, "Unavailable", "rejected", "Unavailable"),
         (-32600, "rejected", "rejected", "rejected"),
         (7, "rejected", "rejected", "rejected"),
     ],
