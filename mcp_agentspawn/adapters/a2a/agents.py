@@ -40,7 +40,7 @@ TRACE = re.compile(r"[0-9a-f]{2}(-[0-9a-f]+){3}\Z", re.ASCII)
 MOST_TRIES = 3
 FIRST_PAUSE_SECONDS = 0.2
 SILENCE: frozenset[Kind] = frozenset({"unsent", "lost"})
-NOT_ITS_FAULT: frozenset[Kind] = frozenset({"crowded", "absent"})
+NOT_ITS_FAULT: frozenset[Kind] = frozenset({"crowded", "absent", "away"})
 
 Answer = TypeVar("Answer")
 
@@ -53,7 +53,7 @@ class Verb(NamedTuple):
     told: Callable[[Failed | Declined], Upstream]
 
 
-ASKING = Verb(5.0, frozenset({"unsent", "crowded", "absent", "lost"}), of_asking)
+ASKING = Verb(5.0, frozenset({"unsent", "crowded", "absent", "away", "lost"}), of_asking)
 SENDING = Verb(30.0, frozenset({"unsent", "crowded"}), of_sending)
 CANCELING = Verb(5.0, frozenset({"unsent", "crowded"}), of_canceling)
 

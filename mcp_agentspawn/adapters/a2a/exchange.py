@@ -31,7 +31,7 @@ UNAVAILABLE = 503
 TOO_MANY = 429
 NOT_FOUND = 404
 SERVER_ERROR = 500
-ABSENT = frozenset({NOT_FOUND, TOO_MANY, UNAVAILABLE})
+ABSENT = frozenset({NOT_FOUND, TOO_MANY})
 
 Read = TypeVar("Read")
 
@@ -124,6 +124,8 @@ def _request(call: Call, sent: _Sent) -> httpx.Request:
 def _check_head(response: httpx.Response) -> None:
     if response.status_code in ABSENT:
         raise Failed("absent")
+    if response.status_code == UNAVAILABLE:
+        raise Failed("away")
     if response.status_code >= SERVER_ERROR:
         raise Failed("lost")
     if response.status_code != SUCCESS:

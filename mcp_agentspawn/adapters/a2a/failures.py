@@ -4,11 +4,12 @@ from typing import Literal
 
 from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, UnknownOutcome, Upstream
 
-Kind = Literal["crowded", "unsent", "absent", "lost", "denied", "too_large", "unreadable"]
+Kind = Literal["crowded", "unsent", "absent", "away", "lost", "denied", "too_large", "unreadable"]
 """`crowded`: there was no connection free in time. `unsent`: nothing of the request left us.
 
-`absent`: who answered knows of no such agent, or of none that is ready. `lost`: the request was sent, and there was no
-whole answer. `denied`: it was answered with no, by the status of HTTP.
+`absent`: who answered knows of no such agent, or takes no more requests now. `away`: it can not answer now, which a
+proxy before it says as well when the agent has broken off with the request in its hands. `lost`: the request was sent,
+and there was no whole answer. `denied`: it was answered with no, by the status of HTTP.
 """
 TASK_NOT_FOUND = -32001
 TASK_NOT_CANCELABLE = -32002
@@ -53,7 +54,7 @@ def of_sending(failure: Failed | Declined) -> Upstream:
         return Refused("rejected", "The agent does not take this message.")
     if failure.kind == "too_large":
         return _unusable(failure)
-    if failure.kind in {"lost", "unreadable"}:
+    if failure.kind in {"away", "lost", "unreadable"}:
         return UnknownOutcome("The agent may have taken the message: its answer was lost, or can not be read.")
     return Unavailable("The agent can not be reached.")
 

@@ -76,7 +76,9 @@ async def test_whoever_tries_an_agent_again_is_alone_and_makes_room_when_he_leav
         assert (await agents.look(HERE, "t-1")).state == "completed"
 
 
-@pytest.mark.parametrize("answer", [answering(error(-32001)), answering(b"no JSON"), answering(b"", 404)])
+@pytest.mark.parametrize(
+    "answer", [answering(error(-32001)), answering(b"no JSON"), answering(b"", 404), answering(b"", 503)]
+)
 async def test_an_agent_that_answers_at_all_is_not_left_alone(answer: Any) -> None:
     async with agent(answer) as stranger, talking(stranger) as agents:
         for _ in range(10):

@@ -193,7 +193,7 @@ async def test_what_fails_three_times_is_not_tried_a_fourth_time() -> None:
     [
         (404, "Unavailable", "Unavailable"),
         (429, "Unavailable", "Unavailable"),
-        (503, "Unavailable", "Unavailable"),
+        (503, "Unavailable", "UnknownOutcome"),
         (500, "Unavailable", "UnknownOutcome"),
         (504, "Unavailable", "UnknownOutcome"),
         (400, "Unavailable", "rejected"),
@@ -204,6 +204,14 @@ async def test_what_fails_three_times_is_not_tried_a_fourth_time() -> None:
 async def test_a_status_says_whether_a_message_was_taken(status: int, looked: str, sent: str) -> None:
     assert code(await what_becomes("look", answering(task(), status))) == looked
     assert code(await what_becomes("send", answering(task(), status))) == sent
+
+
+async def test_a_message_that_a_proxy_says_is_not_answered_goes_once() -> None:
+    async with agent(answering(b"", 503), answering(task())) as stranger, talking(stranger.url) as agents:
+        with pytest.raises(UnknownOutcome):
+            await agents.send(HERE, told())
+
+        assert len(stranger.requests) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
