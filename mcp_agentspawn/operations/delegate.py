@@ -170,10 +170,15 @@ async def _obstacle(errand: Errand, mine: Task) -> Reason | None:
 
 
 async def _first(errand: Errand, task: Task, message: Message) -> Task:
-    """Say the first words of a task. What was surely not heard leaves no task, so that the same call tries again."""
+    """Say the first words of a task; an agent that does not take them has ended it.
+
+    What was surely not heard leaves no task, so that the same call tries again.
+    """
     services = errand.services
     try:
         return await tell(services, task, message, errand.caller.trace)
+    except Refused as refusal:
+        return await end(services, task, "failed", f"task.{refusal.code}")
     except Unheard:
         current = await services.tasks.get(task.id)
         if current is not None and not current.ended:
@@ -205,20 +210,12 @@ async def _hear(
     errand: Errand, task: Task, sending: Coroutine[None, None, Task], heard: "asyncio.Future[Task | Exception]"
 ) -> None:
     try:
-        said: Task | Exception = await _unless_refused(errand.services, task, sending)
+        said: Task | Exception = await sending
     except Exception as error:  # noqa: BLE001 - whoever waits for it raises it
         said = error
     heard.set_result(said)
     outcome = said.state if isinstance(said, Task) else type(said).__name__.lower()
     await errand.services.audit.write(replace(_record("task.outcome", errand, task.id), outcome=outcome))
-
-
-async def _unless_refused(services: Services, task: Task, sending: Coroutine[None, None, Task]) -> Task:
-    """What came of a message; an agent that does not take it has ended the task."""
-    try:
-        return await sending
-    except Refused as refusal:
-        return await end(services, task, "failed", f"task.{refusal.code}")
 
 
 async def _go_on(errand: Errand, known: Task) -> TaskAnswered | Refusal:
@@ -238,7 +235,16 @@ async def _go_on(errand: Errand, known: Task) -> TaskAnswered | Refusal:
         return answered(await follow(services, current, errand.until, caller.trace))
     await services.audit.write(_record("task.intent", errand, task.id))
     message = Message(claimed.sent[-1], task.context, errand.message, task.remote, task.pending)
-    return await _sent(errand, claimed, tell(services, claimed, message, caller.trace), task.pending)
+    return await _sent(errand, claimed, _answer(errand, claimed, message), task.pending)
+
+
+async def _answer(errand: Errand, task: Task, message: Message) -> Task:
+    """Answer a question. One that the agent does not take ends nothing: it was answered, or asks something else now."""
+    services, trace = errand.services, errand.caller.trace
+    try:
+        return await tell(services, task, message, trace)
+    except Refused:
+        return await refresh(services, await services.tasks.get(task.id) or task, trace)
 
 
 def _is_repeated(errand: Errand, task: Task) -> bool:
