@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from mcp_agentspawn.adapters.kubernetes.errors import NotYet, error_of, lost, read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Call, Principal
+from mcp_agentspawn.adapters.kubernetes.resources import PAGE
 from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream
 from mcp_agentspawn.core.errors import Refused, Unavailable
 
-PAGE = 250
 MOST_PAGES = 200
 SUCCESS = range(200, 300)
 REQUEST_SECONDS = 5.0

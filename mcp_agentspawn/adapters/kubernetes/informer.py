@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn, Protocol
 
-from mcp_agentspawn.adapters.kubernetes.client import PAGE
 from mcp_agentspawn.adapters.kubernetes.errors import ReadAgain, read
+from mcp_agentspawn.adapters.kubernetes.resources import PAGE
 from mcp_agentspawn.adapters.kubernetes.watching import BOOKMARK, DELETED, PUT, Event, each
 from mcp_agentspawn.core.errors import Unavailable, Upstream
 
@@ -77,6 +77,7 @@ class Informer:
         records: Records,
         *,
         selector: str = "",
+        page: int = PAGE,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -85,6 +86,7 @@ class Informer:
         self._path = path
         self._records = records
         self._selector = {"labelSelector": selector} if selector else {}
+        self._page = page
         self._clock = clock
         self._pause = pause
         self._version = ""
@@ -176,7 +178,7 @@ class Informer:
     async def _read_pages(self) -> None:
         told: set[str] = set()
         version = ""
-        async for page in self._source.pages(self._path, {"limit": str(PAGE), **self._selector}):
+        async for page in self._source.pages(self._path, {"limit": str(self._page), **self._selector}):
             for name, stored in read(_named_objects, page):
                 self._records.put(name, stored)
                 told.add(name)

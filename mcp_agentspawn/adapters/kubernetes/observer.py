@@ -140,7 +140,7 @@ class KubernetesObserver:
         what = f"{kind.plural} in {namespace}"
         self._kept.append((what, kept))
         path = kind.collection(namespace)
-        return Informer(self._source, what, path, kept, selector=selector, clock=self._clock)
+        return Informer(self._source, what, path, kept, selector=selector, page=kind.page, clock=self._clock)
 
     def _of_home(self, slim: Callable[[Mapping[str, Any]], OfHome]) -> Callable[[Mapping[str, Any]], OfHome | None]:
         """Nothing is known of a namespace that is not watched: what lives there is nothing to us."""

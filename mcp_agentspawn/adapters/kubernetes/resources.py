@@ -8,16 +8,23 @@ from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.names import GROUP, SUBDOMAIN, VERSION
 
 NAME = re.compile(SUBDOMAIN)  # every kind here has such names
+PAGE = 250
+PAGE_OF_TASKS = 25
+"""A result may be 400 KB as it comes over the wire, and an answer of the API server is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One kind of one group and version, by its plural; the first kinds that Kubernetes had have no group."""
+    """One kind of one group and version, by its plural; the first kinds that Kubernetes had have no group.
+
+    `page` is how many of them one answer holds.
+    """
 
     group: str
     version: str
     plural: str
     kind: str
+    page: int = PAGE
 
     @property
     def served_as(self) -> str:
@@ -44,7 +51,7 @@ TOOL_SERVERS = Resource("kagent.dev", "v1alpha2", "remotemcpservers", "RemoteMCP
 PROPOSALS = Resource(GROUP, VERSION, "subagentproposals", "SubagentProposal")
 LEDGERS = Resource(GROUP, VERSION, "spawnledgers", "SpawnLedger")
 APPROVALS = Resource(GROUP, VERSION, "subagentapprovals", "SubagentApproval")
-TASKS = Resource(GROUP, VERSION, "subagenttasks", "SubagentTask")
+TASKS = Resource(GROUP, VERSION, "subagenttasks", "SubagentTask", PAGE_OF_TASKS)
 TASK_ANSWERS = Resource(GROUP, VERSION, "subagenttaskanswers", "SubagentTaskAnswer")
 FREEZES = Resource(GROUP, VERSION, "spawnfreezes", "SpawnFreeze")
 RESETS = Resource(GROUP, VERSION, "spawnresets", "SpawnReset")

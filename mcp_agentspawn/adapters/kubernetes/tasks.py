@@ -18,8 +18,6 @@ from mcp_agentspawn.core.names import AGENT, LABEL, SYSTEM_NAMESPACE, TREE
 
 ALL = TASKS.collection(SYSTEM_NAMESPACE)
 STRICT = {"fieldValidation": "Strict"}
-PAGE = 25
-"""Of tasks: a result may be 400 KB as it comes over the wire, and an answer of the API server is bounded."""
 
 
 class KubernetesTasks:
@@ -73,7 +71,7 @@ class KubernetesTasks:
             return
 
     async def _list(self, selector: str) -> list[Task]:
-        found = await self._client.list(ALL, selector=selector, page=PAGE)
+        found = await self._client.list(ALL, selector=selector, page=TASKS.page)
         return read(lambda items: [task_of(item) for item in items], found)
 
 

@@ -12,6 +12,8 @@ import pytest
 from mcp_agentspawn.adapters.kubernetes.observer import KubernetesObserver
 from mcp_agentspawn.adapters.kubernetes.proposals import object_of
 from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, LEDGERS, PODS, PROPOSALS, TASKS
+from mcp_agentspawn.adapters.kubernetes.transport import MOST_BYTES
+from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES
 from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import SYSTEM_NAMESPACE
@@ -28,12 +30,17 @@ WRITTEN = {"uid": "uid-1", "resourceVersion": "5", "generation": 1, "creationTim
 
 @dataclass
 class Told:
-    """An API server that tells what a test says, path by path; `failing` paths can not be watched."""
+    """An API server that tells what a test says, path by path; `failing` paths can not be watched.
+
+    Where it knows no watch lists, only `paged` reads tell what is there: how many were asked for at once, by path.
+    """
 
     there: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     failing: dict[str, Exception] = field(default_factory=dict)
     lines: dict[str, asyncio.Queue[bytes]] = field(default_factory=lambda: defaultdict(asyncio.Queue))
     asked: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    knows_watch_lists: bool = True
+    paged: dict[str, int] = field(default_factory=dict)
 
     @asynccontextmanager
     async def stream(
@@ -41,12 +48,15 @@ class Told:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         if path in self.failing:
             raise self.failing[path]
+        if "sendInitialEvents" in query and not self.knows_watch_lists:
+            raise Refused("invalid", "no such option")
         self.asked[path] = query
         yield self._chunks(path)
 
     async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
         if path in self.failing:
             raise self.failing[path]
+        self.paged[path] = int(query["limit"])
         yield {"metadata": {"resourceVersion": "9"}, "items": self.there[path]}
 
     async def _chunks(self, path: str) -> AsyncIterator[bytes]:
@@ -106,6 +116,16 @@ async def test_without_a_right_to_pods_and_without_tasks_everything_else_is_seen
             "subagenttasks in agentspawn-system",
         ]
         assert observer.age_seconds() < 30
+
+
+async def test_tasks_are_read_in_pages_whose_results_fit_an_answer() -> None:
+    told = Told(knows_watch_lists=False)
+
+    async with observed(told) as observer:
+        await until(lambda: observer.in_sync() and not observer.problems())
+
+    assert told.paged[OF_TASKS] * 6 * MOST_RESULT_BYTES < MOST_BYTES
+    assert told.paged[OF_PROPOSALS] > told.paged[OF_TASKS]
 
 
 @pytest.mark.parametrize("path", [OF_AGENTS, OF_PROPOSALS, OF_LEDGERS])

@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from mcp_agentspawn.adapters.kubernetes.client import MOST_PAGES
+from mcp_agentspawn.adapters.kubernetes.resources import TASKS
 from mcp_agentspawn.adapters.kubernetes.task_answers import KubernetesTaskAnswers
-from mcp_agentspawn.adapters.kubernetes.tasks import PAGE, KubernetesTasks, object_of, task_of
+from mcp_agentspawn.adapters.kubernetes.tasks import KubernetesTasks, object_of, task_of
 from mcp_agentspawn.adapters.kubernetes.transport import MOST_BYTES
 from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES, Task, TaskAnswer
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome, Upstream
 from tests.adapters.kubernetes.fake_api import Scripted
 
+QUOTA = Path(__file__).resolve().parents[3] / "deploy" / "40-quota.yaml"
 NOW = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 HANDLE = f"task-{'0' * 32}"
 TASK = Task(HANDLE, "agents/a", "", "subagents", "sub-a", "uid-1", "researcher", "", "c", sent=("m",), changed_at=NOW)
@@ -64,8 +69,14 @@ async def test_the_tasks_of_an_agent_are_selected_by_label_in_pages_that_fit_an_
     (found,) = await KubernetesTasks(wire.client()).of_agent("sub-a")
 
     assert found.agent == "sub-a"
-    assert wire.calls[0].query == {"limit": str(PAGE), "labelSelector": "agentspawn.dev/agent=sub-a"}
-    assert PAGE * 6 * MOST_RESULT_BYTES < MOST_BYTES  # a character may come as six, `\u003c`
+    assert wire.calls[0].query == {"limit": str(TASKS.page), "labelSelector": "agentspawn.dev/agent=sub-a"}
+    assert TASKS.page * 6 * MOST_RESULT_BYTES < MOST_BYTES  # a character may come as six, `\u003c`
+
+
+def test_as_many_tasks_as_there_may_be_can_be_listed() -> None:
+    quota = next(quota for quota in yaml.safe_load_all(QUOTA.read_text()) if TASKS.group in str(quota["spec"]["hard"]))
+
+    assert int(quota["spec"]["hard"][f"count/{TASKS.plural}.{TASKS.group}"]) <= TASKS.page * MOST_PAGES
 
 
 async def test_a_task_of_another_agent_is_left_out_whoever_lists_it() -> None:
