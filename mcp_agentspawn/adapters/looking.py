@@ -63,6 +63,10 @@ class AgentsForLooking:
         """See `core.ports.Agents.create`."""
         _refuse()
 
+    async def trial_delete(self, root: Root, id_: str, uid: str) -> None:  # noqa: ARG002 - refused
+        """See `core.ports.Agents.trial_delete`."""
+        _refuse()
+
     async def delete(self, root: Root, id_: str, uid: str) -> bool:  # noqa: ARG002 - refused
         """See `core.ports.Agents.delete`."""
         _refuse()

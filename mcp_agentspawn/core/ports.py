@@ -82,6 +82,10 @@ class Agents(Protocol):
         """All subagents in one namespace."""
         ...
 
+    async def trial_delete(self, root: Root, id_: str, uid: str) -> None:
+        """Dry-run `delete`: raises what that would raise, and changes nothing."""
+        ...
+
     async def delete(self, root: Root, id_: str, uid: str) -> bool:
         """Delete it as the root, if it is still that very object; another uid is `Conflict`.
 

@@ -6,7 +6,6 @@ as evidence: a person, or time, removes it.
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mcp_agentspawn.core.decisions import counted, is_denied
@@ -66,34 +65,48 @@ async def _with_tree(errand: Errand, found: Member) -> Retired | Refusal:
     stored = await errand.services.proposals.get(found.id)
     if stored is not None and stored.phase == "quarantined":
         return await refuse(errand.services, errand.caller, "retire_subagent", (QUARANTINED,), subject=found.id)
-    fenced = await _fence(errand, found, stored) if stored is not None else None
+    if isinstance(found, Subagent) and stored is not None and stored.phase not in {*FINAL_PHASES, "retiring"}:
+        if (no := await _forbidden(errand, found)) is not None:
+            return no
+        await _fence(errand, found, stored)
     seen = {found.id}
     answers = await _all_below(replace(errand, until=errand.until - LEFT_FOR_THE_TOP_SECONDS), seen)
     top = await _one(errand, found)
     if isinstance(top, Refusal):
-        if fenced is not None and stored is not None:
-            with suppress(Upstream):
-                await errand.services.proposals.mark(fenced, stored.phase, agent_uid=stored.agent_uid)
-        return top
+        if not isinstance(found, Subagent) or QUARANTINED in top.reasons:
+            return top
+        top = _left(found.id, top.reasons)  # it has said that it is retiring, so it goes all the same
     late = await _all_below(errand, seen)  # what was on its way when its parent was kept from more
     if answers or late:
         errand.services.later.wanted.set()
     return _together(top, [*answers, top, *late])
 
 
-async def _fence(errand: Errand, found: Member, stored: Proposal) -> Proposal | None:
-    """Say of one that stands that it is retiring: it spawns nothing more. `None` for one that says so already."""
+async def _forbidden(errand: Errand, found: Subagent) -> Refusal | None:
+    """Why its root may not remove it. Asked first: what says that it is retiring, the server itself removes."""
+    root = replace(errand.caller.root, home=found.home)
+    try:
+        await errand.services.agents.trial_delete(root, found.id, found.uid)
+    except Refused as refusal:
+        return await _refused(errand, found.id, refusal)
+    return None
+
+
+async def _refused(errand: Errand, id_: str, refusal: Refused) -> Refusal:
+    said = Reason(f"access.{refusal.code}", refusal.message)
+    return await refuse(errand.services, errand.caller, "retire_subagent", (said,), subject=id_)
+
+
+async def _fence(errand: Errand, found: Subagent, stored: Proposal) -> None:
+    """Say of one that stands that it is retiring: it spawns nothing more."""
     services = errand.services
-    if not isinstance(found, Subagent) or stored.phase in {*FINAL_PHASES, "retiring"}:
-        return None
     await services.audit.write(_record("retire.fence", errand, found.id, uid=found.uid))
     try:
-        return await services.proposals.mark(stored, "retiring", agent_uid=found.uid, reason="retired")
+        await services.proposals.mark(stored, "retiring", agent_uid=found.uid, reason="retired")
     except (Conflict, Missing):  # it has just been marked as something else: once more
         current = await services.proposals.get(found.id)
-        if current is None or current.phase in {*FINAL_PHASES, "quarantined"}:
-            return None
-        return await services.proposals.mark(current, "retiring", agent_uid=found.uid, reason="retired")
+        if current is not None and current.phase not in {*FINAL_PHASES, "quarantined"}:
+            await services.proposals.mark(current, "retiring", agent_uid=found.uid, reason="retired")
 
 
 async def _all_below(errand: Errand, seen: set[str]) -> Sequence[Retired]:
@@ -120,15 +133,19 @@ async def _children(errand: Errand, seen: Collection[str]) -> list[str]:
 
 async def _below(errand: Errand, id_: str) -> Retired:
     """Remove one of the tree; whatever goes wrong with it keeps none of the others."""
-    services, left = errand.services, Retired(agent=id_, phase="retiring", not_yet=(id_,), reasons=(UNANSWERED,))
+    services = errand.services
     try:
         async with asyncio.timeout_at(errand.until):
             found = await member(services, errand.caller.root, id_)
             answer = await _one(errand, found) if found else Retired(agent=id_, phase="retired", retired=(id_,))
     except (Upstream, TimeoutError):
         services.later.start(services.audit.write(_record("retire.outcome", errand, id_, outcome="unknown")))
-        return left
-    return replace(left, reasons=answer.reasons) if isinstance(answer, Refusal) else answer
+        return _left(id_, (UNANSWERED,))
+    return _left(id_, answer.reasons) if isinstance(answer, Refusal) else answer
+
+
+def _left(id_: str, reasons: tuple[Reason, ...]) -> Retired:
+    return Retired(agent=id_, phase="retiring", not_yet=(id_,), reasons=reasons)
 
 
 def _together(top: Retired, answers: Sequence[Retired]) -> Retired:
@@ -181,8 +198,7 @@ async def _delete(errand: Errand, agent: Subagent) -> Retired | Refusal:
     try:
         gone = await services.agents.delete(replace(caller.root, home=agent.home), agent.id, agent.uid)
     except Refused as refusal:
-        said = Reason(f"access.{refusal.code}", refusal.message)
-        return await refuse(services, caller, "retire_subagent", (said,), subject=agent.id)
+        return await _refused(errand, agent.id, refusal)
     announce(services, agent, "Retired", "Its caller retired it.")
     if gone or await _is_gone(errand, agent):
         return await _freed(errand, agent, head)

@@ -31,7 +31,12 @@ async def test_a_world_that_is_thrown_away_has_an_audit_that_goes_on() -> None:
 
 async def test_nothing_is_created_or_removed(world: MemoryWorld) -> None:
     agents = AgentsForLooking(world.agents)
-    for change in (agents.create(ROOT, ID, {}), agents.delete(ROOT, ID, "uid"), agents.expire(ROOT.home, ID, "uid")):
+    for change in (
+        agents.create(ROOT, ID, {}),
+        agents.trial_delete(ROOT, ID, "uid"),
+        agents.delete(ROOT, ID, "uid"),
+        agents.expire(ROOT.home, ID, "uid"),
+    ):
         with pytest.raises(Refused):
             await change
 

@@ -110,6 +110,7 @@ async def test_a_root_without_rights_writes_nothing(stage: Stage) -> None:
     for attempt in (
         agents.trial(stage.powerless, id_, sent),
         agents.create(stage.powerless, id_, sent),
+        agents.trial_delete(stage.powerless, id_, "some-uid"),
         agents.delete(stage.powerless, id_, "some-uid"),
     ):
         with pytest.raises(Refused) as refusal:
@@ -124,6 +125,7 @@ async def test_a_root_that_is_not_configured_is_never_written_as(stage: Stage) -
     for attempt in (
         agents.trial(stranger, id_, sent),
         agents.create(stranger, id_, sent),
+        agents.trial_delete(stranger, id_, "some-uid"),
         agents.delete(stranger, id_, "some-uid"),
     ):
         with pytest.raises(Refused) as refusal:
@@ -208,11 +210,22 @@ async def test_what_is_deleted_is_gone_and_stays_gone(stage: Stage) -> None:
     assert await agents.expire(made.home, made.id, made.uid)
 
 
+async def test_a_trial_of_a_delete_removes_nothing(stage: Stage) -> None:
+    agents, made = stage.world.agents, await make(stage, stage.root, fresh())
+
+    await agents.trial_delete(stage.root, made.id, made.uid)
+    assert await agents.get(made.home, made.id) == made
+    await agents.delete(stage.root, made.id, made.uid)
+    await agents.trial_delete(stage.root, made.id, made.uid)
+
+
 async def test_another_object_of_the_same_name_is_not_deleted(stage: Stage) -> None:
     agents, old = stage.world.agents, await make(stage, stage.root, fresh())
     await agents.delete(stage.root, old.id, old.uid)
     new = await make(stage, stage.root, old.id)
 
+    with pytest.raises(Conflict):
+        await agents.trial_delete(stage.root, old.id, old.uid)
     with pytest.raises(Conflict):
         await agents.delete(stage.root, old.id, old.uid)
     with pytest.raises(Conflict):
@@ -224,10 +237,10 @@ async def test_another_object_of_the_same_name_is_not_deleted(stage: Stage) -> N
 async def test_a_root_deletes_only_its_own(stage: Stage) -> None:
     made = await make(stage, stage.root, fresh())
 
-    with pytest.raises(Refused) as refusal:
-        await stage.world.agents.delete(stage.other, made.id, made.uid)
-
-    assert refusal.value.code == "forbidden.policy"
+    for way in (stage.world.agents.trial_delete, stage.world.agents.delete):
+        with pytest.raises(Refused) as refusal:
+            await way(stage.other, made.id, made.uid)
+        assert refusal.value.code == "forbidden.policy"
     assert await stage.world.agents.get(made.home, made.id) == made
 
 

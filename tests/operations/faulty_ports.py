@@ -30,7 +30,7 @@ Script = Mapping[Where, Fault]
 
 READS = frozenset(
     {"look", "get", "of", "of_root", "of_home", "all", "roots", "models", "tools", "violations", "may_use", "trial"}
-    | {"current", "schema_hash", "write"}
+    | {"trial_delete", "current", "schema_hash", "write"}
 )
 """What changes nothing that others see: its answer can be lost, but never be in doubt."""
 

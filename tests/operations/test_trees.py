@@ -217,26 +217,45 @@ async def test_a_refusal_about_one_is_said_and_keeps_none_of_the_others(monkeypa
     assert [reason.code for reason in answer.reasons] == ["access.forbidden.policy"]
 
 
-async def test_whoever_may_not_remove_the_topmost_finds_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_without_rights_removes_nothing_of_its_tree_and_has_nobody_else_remove_it() -> None:
     setup = grove()
     director, _, _ = await line(setup)
-    delete = setup.world.agents.delete
-    monkeypatch.setattr(setup.world.agents, "delete", only_for(director, delete, failing(Refused("forbidden", "no"))))
-
-    assert await refused(setup, CALLER, director) == ["access.forbidden"]
-    assert await standing(setup) == {director}
-    assert (await stored_as(setup, director)).phase == "starting"
-    assert (await tried(setup, await proposed(setup, parent=director), director)).outcome == "allowed"
-
-
-async def test_a_caller_without_rights_removes_nothing_of_its_tree() -> None:
-    setup = grove()
-    director, _, _ = await line(setup)
-    before = await standing(setup)
+    before, stored = await standing(setup), await stored_as(setup, director)
     setup.world.agents.may_write.clear()
 
     assert await refused(setup, CALLER, director) == ["access.forbidden.rbac"]
+    assert await stored_as(setup, director) == stored  # never marked, so no pass in between takes it for retiring
+    assert await repaired(setup) == []
     assert await standing(setup) == before
+    setup.world.agents.may_write.add(ROOT)
+    assert (await tried(setup, await proposed(setup, parent=director), director)).outcome == "allowed"
+
+
+async def test_a_tree_whose_root_loses_its_rights_while_it_goes_goes_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = grove()
+    director, lead, researcher = await line(setup)
+    delete = setup.world.agents.delete
+    no = failing(Refused("forbidden.rbac", "no"))
+    monkeypatch.setattr(setup.world.agents, "delete", only_for(director, delete, no))
+    answer = await retired(setup, director)
+
+    assert (answer.phase, answer.retired, answer.not_yet) == ("retiring", (researcher, lead), (director,))
+    assert [reason.code for reason in answer.reasons] == ["access.forbidden.rbac"]
+    assert await repaired(setup) == [("finish", director)]
+
+
+async def test_what_comes_into_quarantine_just_before_it_is_fenced_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = grove()
+    director, _, _ = await line(setup)
+
+    async def suspected(*_: object) -> None:
+        await setup.world.proposals.mark(await stored_as(setup, director), "quarantined", reason="drift")
+
+    monkeypatch.setattr(setup.world.agents, "trial_delete", suspected)
+    assert await refused(setup, CALLER, director) == ["agent.quarantined"]
+    assert director in await standing(setup)
 
 
 async def test_while_a_tree_goes_its_topmost_spawns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Subagents as kagent Agents. Creating and deleting is done as a root's virtual user, looking as the server."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.client import Client
@@ -13,6 +14,7 @@ from mcp_agentspawn.core.model import Manifest, Root, Subagent
 from mcp_agentspawn.core.names import PROPOSAL, TREE
 
 STRICT = {"fieldValidation": "Strict"}
+DRY_RUN = {"dryRun": "All"}
 # The server gives up first, so that a timeout of ours means more than "not yet".
 CREATE_SECONDS = 8
 CREATE_TIMEOUT_SECONDS = 9.0
@@ -26,7 +28,7 @@ class KubernetesAgents:
 
     async def trial(self, root: Root, proposal: str, manifest: Manifest) -> Manifest:
         """See `core.ports.Agents.trial`."""
-        answer = await self._post(root, proposal, manifest, {"dryRun": "All"}, asks=True, timeout_seconds=5.0)
+        answer = await self._post(root, proposal, manifest, DRY_RUN, asks=True, timeout_seconds=5.0)
         return read(as_sent, answer)
 
     async def create(self, root: Root, proposal: str, manifest: Manifest) -> Subagent:
@@ -50,6 +52,16 @@ class KubernetesAgents:
     async def of_home(self, home: str) -> Sequence[Subagent]:
         """See `core.ports.Agents.of_home`."""
         return [subagent for subagent in await self._list(home, PROPOSAL) if subagent.virtual_user]
+
+    async def trial_delete(self, root: Root, id_: str, uid: str) -> None:
+        """See `core.ports.Agents.trial_delete`.
+
+        The API server reads a body's options and no others; the query keeps a body that is lost from being a deletion.
+        """
+        options = {"preconditions": {"uid": uid}, "dryRun": ["All"]}
+        path, principal = AGENTS.item(root.home, id_), AsRoot(root, id_)
+        with suppress(Missing):
+            await self._client.request("DELETE", path, options, as_=principal, query=DRY_RUN, asks=True)
 
     async def delete(self, root: Root, id_: str, uid: str) -> bool:
         """See `core.ports.Agents.delete`."""

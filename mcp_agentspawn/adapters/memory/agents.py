@@ -53,12 +53,17 @@ class MemoryAgents:
         """See `core.ports.Agents.of_home`."""
         return self.held(home)
 
-    async def delete(self, root: Root, id_: str, uid: str) -> bool:
-        """See `core.ports.Agents.delete`."""
+    async def trial_delete(self, root: Root, id_: str, uid: str) -> None:
+        """See `core.ports.Agents.trial_delete`."""
         self._permit(root)
         found = await self.get(root.home, id_)
         if found is not None and not is_of(found, root):
             raise Refused("forbidden.policy", "This agent belongs to another root.")
+        self._hold_to(root.home, id_, uid)
+
+    async def delete(self, root: Root, id_: str, uid: str) -> bool:
+        """See `core.ports.Agents.delete`."""
+        await self.trial_delete(root, id_, uid)
         return self._remove(root.home, id_, uid)
 
     async def expire(self, home: str, id_: str, uid: str) -> bool:
@@ -114,10 +119,13 @@ class MemoryAgents:
     def _in(self, home: str) -> Iterable[Mapping[str, Any]]:
         return (found for (namespace, _), found in self._objects.items() if namespace == home)
 
-    def _remove(self, home: str, id_: str, uid: str) -> bool:
+    def _hold_to(self, home: str, id_: str, uid: str) -> None:
         found = self._objects.get((home, id_))
         if found is not None and found["metadata"]["uid"] != uid:
             raise Conflict(f"The agent {id_} is another one by now.")
+
+    def _remove(self, home: str, id_: str, uid: str) -> bool:
+        self._hold_to(home, id_, uid)
         self._objects.pop((home, id_), None)
         return True
 

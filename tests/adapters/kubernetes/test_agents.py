@@ -8,7 +8,7 @@ import pytest
 from mcp_agentspawn.adapters.clock import SystemClock
 from mcp_agentspawn.adapters.kubernetes.agents import KubernetesAgents
 from mcp_agentspawn.adapters.kubernetes.proposals import KubernetesProposals, object_of
-from mcp_agentspawn.core.errors import Refused, UnknownOutcome
+from mcp_agentspawn.core.errors import Refused, Unavailable, UnknownOutcome
 from mcp_agentspawn.core.model import Root
 from tests.adapters.kubernetes.fake_api import ROOT, Scripted
 from tests.contracts.stages import proposal
@@ -54,6 +54,19 @@ async def test_a_delete_says_whether_it_is_gone_or_on_its_way(
     assert await agents.expire("subagents", "sub-a", "uid-1") is gone
     for call in wire.calls:
         assert json.loads(call.body or b"") == {"preconditions": {"uid": "uid-1"}, "propagationPolicy": "Background"}
+
+
+async def test_a_trial_of_a_delete_says_so_in_its_body_which_is_all_that_is_read() -> None:
+    wire = Scripted([(200, GONE), (404, {}), (503, {})])
+    agents = KubernetesAgents(wire.client())
+
+    await agents.trial_delete(ROOT, "sub-a", "uid-1")
+    await agents.trial_delete(ROOT, "sub-a", "uid-1")
+    with pytest.raises(Unavailable):
+        await agents.trial_delete(ROOT, "sub-a", "uid-1")
+    for call in wire.calls:
+        assert json.loads(call.body or b"") == {"preconditions": {"uid": "uid-1"}, "dryRun": ["All"]}
+        assert call.query == {"dryRun": "All"}
 
 
 def standing(name: str, *, label: str, user: str) -> dict[str, Any]:
