@@ -194,7 +194,8 @@ async def _sent(
     heard: asyncio.Future[Task | Exception] = loop.create_future()
     services.later.start(_hear(errand, task, sending, heard))
     await asyncio.wait({heard}, timeout=max(STARTS_WITHIN_SECONDS, errand.until - loop.time()))
-    said = heard.result() if heard.done() else task
+    on_its_way = replace(task, state="working", asks="", pending=()) if task.asks else task
+    said = heard.result() if heard.done() else on_its_way
     if isinstance(said, Unheard):
         return await refuse(
             services, errand.caller, TOOL, (UNREACHABLE,), outcome="unavailable", subject=errand.agent.id

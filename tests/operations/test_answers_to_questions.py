@@ -67,3 +67,16 @@ async def test_an_answer_to_a_question_that_has_changed_shows_the_new_one(monkey
 
     assert (answer.state, answer.asks) == ("input_required", "question")
     assert "Or both?" in answer.result
+
+
+async def test_a_question_that_is_being_answered_is_not_asked_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    agent, task = await asking(setup)
+    slow = SlowToAnswer(setup, monkeypatch)
+    answer = await delegate(setup.services, CALLER, agent, "The first", task)
+    slow.may.set()
+    await setup.services.later.settle()
+
+    assert isinstance(answer, TaskAnswered)
+    assert (answer.state, answer.asks) == ("working", "")
+    assert "get_task" in answer.next_step
