@@ -189,6 +189,14 @@ async def test_two_replicas_cut_off_different_agents_at_once(fence: Fence) -> No
     assert [lets_through(policies, pod_of(agent.id)) for agent in agents] == [[]] * 4
 
 
+async def test_one_replica_cuts_off_as_many_at_once_as_there_are(fence: Fence) -> None:
+    agents = [await make(fence.stage) for _ in range(12)]
+
+    await asyncio.gather(*(fence.cordon.cut_off(agent) for agent in agents))
+
+    assert set(await fence.cordon.standing(HOME)) >= {agent.id for agent in agents}
+
+
 async def test_what_cuts_it_off_goes_with_its_agent_and_lifting_clears_the_rest(fence: Fence) -> None:
     before = as_written(await fence.policies())
     agent = await make(fence.stage)

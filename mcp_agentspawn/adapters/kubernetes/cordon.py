@@ -6,6 +6,8 @@ there were, and an agent that does not count as cut off, so that it is done agai
 and waits for the agent's pods to be gone: one that is asked to end runs on for a while, half a minute as a rule.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -37,6 +39,7 @@ class KubernetesCordon:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._turns = defaultdict[str, asyncio.Lock](asyncio.Lock)
 
     async def cut_off(self, agent: Subagent) -> None:
         """See `core.watching.Cordon.cut_off`.
@@ -76,14 +79,18 @@ class KubernetesCordon:
     async def _settle(
         self, home: str, due: Callable[[Policies], Sequence[Write]]
     ) -> tuple[Policies, Sequence[Refused]]:
-        """Write what is due until nothing is; give the policies as they then are, and what was refused."""
+        """Write what is due until nothing is; give the policies as they then are, and what was refused.
+
+        All in a namespace edit the same policies: one at a time, so that they do not keep each other from it.
+        """
         refused: dict[str, Refused] = {}
-        for _ in range(MOST_ROUNDS):
-            policies = await self._list(home)
-            writes = [write for write in read(due, policies) if write.name not in refused]
-            if not writes:
-                return policies, list(refused.values())
-            await self._round(home, writes, refused)
+        async with self._turns[home]:
+            for _ in range(MOST_ROUNDS):
+                policies = await self._list(home)
+                writes = [write for write in read(due, policies) if write.name not in refused]
+                if not writes:
+                    return policies, list(refused.values())
+                await self._round(home, writes, refused)
         raise Unavailable("The network policies there keep changing.")
 
     async def _round(self, home: str, writes: Sequence[Write], refused: dict[str, Refused]) -> None:
