@@ -125,7 +125,8 @@ class A2aAgents:
     @asynccontextmanager
     async def _turn(self, at: Address, verb: Verb) -> AsyncIterator[Turn]:
         known = self._memory.of((at.home, at.agent, at.uid))
-        if not known.breaker.admits():
+        admission = known.breaker.admits()
+        if admission == "no":
             raise Unavailable("The agent has failed again and again: it is left alone for a while.")
         shared = self._memory.shared_by(at.user)
         deadline = asyncio.get_running_loop().time() + verb.seconds
@@ -133,7 +134,8 @@ class A2aAgents:
             async with _place(known.room, deadline), _place(shared.room, deadline):
                 yield Turn(at, known, shared, deadline)
         finally:
-            known.breaker.left()
+            if admission == "alone":
+                known.breaker.left()
 
     async def _wire_of(self, turn: Turn) -> Wire:
         if self._wire is None and turn.known.wire is None:

@@ -15,6 +15,7 @@ FIRST_SECONDS = 10.0
 MOST_SECONDS = 60.0
 
 Wire = Literal["0.3", "1.0"]
+Admission = Literal["no", "yes", "alone"]
 Seconds = Callable[[], float]
 """A time that only ever grows."""
 
@@ -29,14 +30,14 @@ class Breaker:
         self._until = 0.0
         self._trying = False
 
-    def admits(self) -> bool:
-        """Whether the caller may ask now. Who may must say how it went: `succeeded`, `failed` or `left`."""
+    def admits(self) -> Admission:
+        """Whether the caller may ask now. Who may says how it went: `succeeded` or `failed`; one alone may have `left`."""
         if self._failures < GIVEN_UP_AFTER:
-            return True
+            return "yes"
         if self._trying or self._now() < self._until:
-            return False
+            return "no"
         self._trying = True
-        return True
+        return "alone"
 
     def succeeded(self) -> None:
         """It answered."""
@@ -52,7 +53,7 @@ class Breaker:
         self._trying = False
 
     def left(self) -> None:
-        """The caller went away before there was an answer."""
+        """The one who asked alone went away before there was an answer."""
         self._trying = False
 
 

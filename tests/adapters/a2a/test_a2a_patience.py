@@ -76,6 +76,32 @@ async def test_whoever_tries_an_agent_again_is_alone_and_makes_room_when_he_leav
         assert (await agents.look(HERE, "t-1")).state == "completed"
 
 
+async def test_who_leaves_that_has_asked_before_makes_no_room_for_a_second_one() -> None:
+    now = 100.0
+    async with agent(silent) as stranger, talking(stranger, now=lambda: now) as agents:
+        early = asyncio.create_task(agents.look(HERE, "t-1"))
+        await until(lambda: len(stranger.requests) == 1)
+        stranger.behaviours = [resetting]
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await agents.look(HERE, "t-1")
+        now += 10
+        stranger.behaviours = [silent]
+        before = len(stranger.requests)
+        trying = asyncio.create_task(agents.look(HERE, "t-1"))
+        await until(lambda: len(stranger.requests) > before)
+
+        early.cancel()
+        await asyncio.gather(early, return_exceptions=True)
+        stranger.behaviours = [answering(task())]
+
+        with pytest.raises(Unavailable):
+            await agents.look(HERE, "t-1")
+        assert len(stranger.requests) == before + 1
+        trying.cancel()
+        await asyncio.gather(trying, return_exceptions=True)
+
+
 @pytest.mark.parametrize(
     "answer", [answering(error(-32001)), answering(b"no JSON"), answering(b"", 404), answering(b"", 503)]
 )
