@@ -230,12 +230,12 @@ async def _go_on(errand: Errand, known: Task) -> TaskAnswered | Refusal:
     if task.asks != "question" or len(task.sent) >= MOST_SENT:
         why = TOOL_APPROVAL if task.asks == "tool_approval" else TOO_MANY_REPLIES if task.asks else NOT_WAITING
         return await refuse(services, caller, TOOL, (why,), subject=task.id)
-    claimed = await claim(services, task, message_id(task.id, errand.message, len(task.sent)))
+    id_ = message_id(task.id, errand.message, len(task.sent))
+    claimed = await claim(services, task, id_, _record("task.intent", errand, task.id))
     if claimed is None:
         current = await services.tasks.get(task.id) or task
         return answered(await follow(services, current, errand.until, caller.trace))
-    await services.audit.write(_record("task.intent", errand, task.id))
-    message = Message(claimed.sent[-1], task.context, errand.message, task.remote, task.pending)
+    message = Message(id_, task.context, errand.message, task.remote, task.pending)
     return await _sent(errand, claimed, _answer(errand, claimed, message), task.pending)
 
 

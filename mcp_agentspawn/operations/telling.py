@@ -60,14 +60,9 @@ def _not_yet_sent(now: datetime, task: Task, answer: TaskAnswer) -> str:
 
 
 async def _bring(services: Services, task: Task, answer: TaskAnswer, id_: str, trace: str) -> Task:
-    claimed = await claim(services, task, id_)
+    claimed = await claim(services, task, id_, _answer_record(task, answer))
     if claimed is None:
         return await services.tasks.get(task.id) or task
-    try:
-        await services.audit.write(_answer_record(claimed, answer))
-    except Upstream:
-        await _unclaim(services, claimed, id_)
-        raise
     decisions = _decisions(task, answer)
     message = Message(id_, task.context, answer.reason, task.remote, calls=task.pending, decisions=decisions)
     return await tell(services, claimed, message, trace)
@@ -83,12 +78,21 @@ def _answer_record(task: Task, answer: TaskAnswer) -> Record:
     return Record("task.answered", task.root, task.parent, task.id, outcome=answer.decision, details=details)
 
 
-async def claim(services: Services, task: Task, id_: str) -> Task | None:
-    """Write down that this message is sent, before it is; `None` when somebody else has changed the task meanwhile."""
+async def claim(services: Services, task: Task, id_: str, record: Record) -> Task | None:
+    """Write down that this message is sent, before it is: in its task and in the audit, or in neither.
+
+    `None` when somebody else has changed the task meanwhile.
+    """
     try:
-        return await services.tasks.update(replace(task, sent=(*task.sent, id_), changed_at=services.clock.now()))
+        claimed = await services.tasks.update(replace(task, sent=(*task.sent, id_), changed_at=services.clock.now()))
     except Conflict:
         return None
+    try:
+        await services.audit.write(record)
+    except BaseException:  # also when this call is broken off: what was never sent must not pass for sent
+        await services.later.finish(_unclaim(services, claimed, id_))
+        raise
+    return claimed
 
 
 async def _unclaim(services: Services, task: Task, id_: str) -> None:

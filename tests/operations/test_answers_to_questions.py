@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mcp_agentspawn.core.delegation import Address, Message, Report
-from mcp_agentspawn.core.errors import Refused
+from mcp_agentspawn.core.errors import Refused, Unavailable
 from mcp_agentspawn.operations.answers import TaskAnswered
 from mcp_agentspawn.operations.delegate import delegate
 from tests.builders import CALLER, Bench, bench
@@ -80,3 +80,27 @@ async def test_a_question_that_is_being_answered_is_not_asked_once_more(monkeypa
     assert isinstance(answer, TaskAnswered)
     assert (answer.state, answer.asks) == ("working", "")
     assert "get_task" in answer.next_step
+
+
+async def test_an_answer_that_the_audit_did_not_take_is_not_written_down_as_sent() -> None:
+    setup = bench()
+    agent, task = await asking(setup)
+    before = await stored(setup, task)
+    setup.audit.failing = Unavailable("full")
+    with pytest.raises(Unavailable):
+        await delegate(setup.services, CALLER, agent, "The first", task)
+
+    assert (await stored(setup, task)).sent == before.sent
+
+
+async def test_an_answer_that_was_broken_off_before_it_was_sent_is_not_written_down_as_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = bench()
+    agent, task = await asking(setup)
+    before = await stored(setup, task)
+    monkeypatch.setattr(setup.audit, "write", failing(asyncio.CancelledError()))
+    with pytest.raises(asyncio.CancelledError):
+        await delegate(setup.services, CALLER, agent, "The first", task)
+
+    assert (await stored(setup, task)).sent == before.sent
