@@ -130,6 +130,50 @@ def test_agents_end_with_whoever_started_them(temporary: Path, number: signal.Si
     until_now(lambda: left_behind(temporary) == [])
 
 
+def instead_of_python(temporary: Path, script: str) -> Path:
+    """A program that is started as kagent's Python is, with the runtime's folder as `$3`."""
+    program = temporary / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o700)
+    return program
+
+
+async def test_an_agent_is_not_started_by_a_runtime_that_ends(temporary: Path) -> None:
+    async with AgentRuntime(instead_of_python(temporary, "read start")) as runtime:
+        with pytest.raises(ControlPlaneFailed):
+            await started(runtime)
+
+
+async def test_an_agent_is_not_started_by_a_runtime_that_listens_no_more(temporary: Path) -> None:
+    async with AgentRuntime(instead_of_python(temporary, 'exec <&-; touch "$3/deaf"; exec sleep 60')) as runtime:
+        await until((runtime.folder / "deaf").is_file)
+        with pytest.raises(ControlPlaneFailed):
+            await started(runtime)
+
+
+async def test_whoever_waits_for_an_agents_end_hears_that_its_runtime_has_ended(temporary: Path) -> None:
+    says = """read start; echo '{"started": 1, "process": 1, "port": 1}'; read stop"""
+    async with AgentRuntime(instead_of_python(temporary, says)) as runtime:
+        process = await started(runtime)
+        await runtime.stop(process)
+        with pytest.raises(ControlPlaneFailed):
+            await process.ended
+
+
+async def test_a_proxy_for_models_is_handed_on_however_it_is_written(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "models.example")
+    async with AgentRuntime(instead_of_python(temporary, 'env > "$3/heard.part"; mv "$3/heard.part" "$3/heard"')) as it:
+        await until((it.folder / "heard").is_file)
+        heard = (it.folder / "heard").read_text().splitlines()
+
+    assert {"HTTPS_PROXY=http://proxy:3128", "NO_PROXY=127.0.0.1,localhost,models.example"} <= set(heard)
+
+
 def test_where_the_runtime_is_not_installed_it_is_said_how_to_install_it(tmp_path: Path) -> None:
     with pytest.raises(ControlPlaneUnavailable, match="make setup"):
         find_runtime(tmp_path)

@@ -27,7 +27,10 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Process:
-    """One agent that was started: its process id, its loopback port, and in the end its exit code."""
+    """One agent that was started: its process id, its loopback port, and in the end its exit code.
+
+    `ended` raises ControlPlaneFailed when the runtime has ended before it.
+    """
 
     number: int
     id: int
@@ -73,10 +76,11 @@ class AgentRuntime:
         Raises ControlPlaneFailed when the runtime itself has ended.
         """
         number = next(self._numbers)
-        self._starting[number] = asyncio.get_running_loop().create_future()
-        await self._tell({"start": number, "name": name, "config": config, "card": card, "key": key})
+        started: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
+        self._starting[number] = started
         try:
-            return await self._starting[number]
+            await self._tell({"start": number, "name": name, "config": config, "card": card, "key": key})
+            return await started
         finally:
             self._starting.pop(number, None)
 
@@ -126,8 +130,11 @@ class AgentRuntime:
     async def _tell(self, command: Mapping[str, Any]) -> None:
         if self._listening.done():
             raise self._failure()
-        self._commands.write(json.dumps(command).encode() + b"\n")
-        await self._commands.drain()
+        try:
+            self._commands.write(json.dumps(command).encode() + b"\n")
+            await self._commands.drain()
+        except OSError as error:
+            raise self._failure() from error
 
     async def _listen(self) -> None:
         """Hear what the runtime says until it ends, which is a failure."""
@@ -138,8 +145,12 @@ class AgentRuntime:
             else:
                 self._running.pop(said["ended"]).ended.set_result(said["code"])
         failure = self._failure()
-        for starting in self._starting.values():
-            starting.set_exception(failure)
+        running = [process.ended for process in self._running.values()]
+        waiting: list[asyncio.Future[Any]] = [*self._starting.values(), *running]
+        for each in waiting:
+            if not each.done():
+                each.set_exception(failure)
+                each.exception()  # read, for there need not be anybody who waits for it
         raise failure
 
     def _started(self, said: Mapping[str, Any]) -> None:
@@ -159,7 +170,8 @@ class AgentRuntime:
 
 def _environment(folder: Path) -> dict[str, str]:
     """What kagent's runtime needs. A proxy is for models only: tools and agents are on the loopback interface."""
-    proxies = {name: os.environ[name] for name in PROXIES if name in os.environ}
+    written = {name: os.environ.get(name.lower()) or os.environ.get(name) for name in PROXIES}
+    proxies = {name: value for name, value in written.items() if value}
     beside = ",".join(filter(None, ["127.0.0.1,localhost", proxies.get("NO_PROXY")]))
     kept = component_environment(os.environ) | {"HOME": str(folder)}
     return kept | proxies | {"NO_PROXY": beside} | QUIET | ONE_THREAD
