@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ from mcp_agentspawn.localplane.agents import translating
 from mcp_agentspawn.localplane.agents.objects import Condition, NotAnswered, Objects, conditions
 from mcp_agentspawn.localplane.agents.process import AgentRuntime, Process
 from mcp_agentspawn.localplane.agents.translating import Endpoint, NotHere, Object, Untranslatable
+from mcp_agentspawn.localplane.errors import ControlPlaneFailed
 
 LOOK_AGAIN_SECONDS = 0.5
 FIRST_PAUSE_SECONDS = 0.2
@@ -35,10 +37,25 @@ class Host:
         self._said: list[dict[str, Any]] = []
 
     async def live(self) -> None:
-        """Run it; ends by cancellation, or with ControlPlaneFailed when the runtime has ended."""
+        """Run it; ends by cancellation, or with ControlPlaneFailed when the runtime has ended.
+
+        What else keeps it from running is said of it, and tried again.
+        """
+        while True:
+            try:
+                await self._live()
+            except ControlPlaneFailed:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, who looks at the Agent has to see it
+                why = str(error) if isinstance(error, NotAnswered) else type(error).__name__
+                with suppress(NotAnswered):
+                    await self._refuse(f"the laptop can not run it: {why}")
+            await asyncio.sleep(MOST_PAUSE_SECONDS)
+
+    async def _live(self) -> None:
         name, config, card, key = await self._understood()
-        await self._say(ACCEPTED, _not_ready("Deployment is not ready, 0/1 pods are ready"))
         await self._objects.make_pod(self.agent)
+        await self._say(ACCEPTED, _not_ready("Deployment is not ready, 0/1 pods are ready"))
         pause = FIRST_PAUSE_SECONDS
         while True:
             begun = time.monotonic()
@@ -62,8 +79,7 @@ class Host:
                 await self._say(ACCEPTED, _not_ready(str(error)))
                 await asyncio.Event().wait()
             except Untranslatable as error:
-                refused = Condition("Accepted", False, "ReconcileFailed", str(error))  # noqa: FBT003 - as Kubernetes words it
-                await self._say(refused, _not_ready("Agent configuration is not accepted"))
+                await self._refuse(str(error))
             except (NotAnswered, aiohttp.ClientError, TimeoutError):
                 pass
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
@@ -91,7 +107,8 @@ class Host:
         try:
             either: set[asyncio.Future[Any]] = {answering, process.ended}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if not process.ended.done() and answering.result():
+            if not process.ended.done():
+                answering.result()
                 self.process = process
                 await self._objects.say_pod(self.agent, self.restarts, self._code, ready=True)
                 await self._say(ACCEPTED, READY)
@@ -104,25 +121,27 @@ class Host:
         await self._objects.say_pod(self.agent, self.restarts, code, ready=False)
         await self._say(ACCEPTED, _not_ready("Deployment is not ready, 0/1 pods are ready"))
 
+    async def _refuse(self, why: str) -> None:
+        refused = Condition("Accepted", False, "ReconcileFailed", why)  # noqa: FBT003 - as Kubernetes words it
+        await self._say(refused, _not_ready("Agent configuration is not accepted"))
+
     async def _say(self, *wanted: Condition) -> None:
         written = conditions(self.agent, list(wanted), self._said)
         if written != self._said:
-            self._said = written
             await self._objects.say(self.agent, written)
+            self._said = written
 
 
 def _not_ready(message: str) -> Condition:
     return Condition("Ready", False, "DeploymentNotReady", message)  # noqa: FBT003 - as Kubernetes words it
 
 
-async def _answers(process: Process) -> bool:
-    """Whether it shows its card."""
-    timeout = aiohttp.ClientTimeout(ANSWERS_WITHIN_SECONDS)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(f"http://127.0.0.1:{process.port}{CARD}") as response,
-        ):
-            return response.ok
-    except (aiohttp.ClientError, TimeoutError):
-        return False
+async def _answers(process: Process) -> None:
+    """Wait until it shows its card."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ANSWERS_WITHIN_SECONDS)) as session:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(f"http://127.0.0.1:{process.port}{CARD}") as response:
+                    if response.ok:
+                        return
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)

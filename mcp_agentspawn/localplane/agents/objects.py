@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -11,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from mcp_agentspawn.localplane.agents.translating import Object
+from mcp_agentspawn.localplane.agents.translating import Object, Untranslatable
 
 KAGENT = "/apis/kagent.dev/v1alpha2/namespaces"
 CORE = "/api/v1/namespaces"
@@ -20,6 +21,8 @@ WATCHED_SECONDS = 60
 PAUSE_SECONDS = 0.5
 KILLED = 128
 """An exit code above it names the signal that ended a container."""
+OVER = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
+"""Answers to a change by which there is nothing left to be written to, or it is there already."""
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -55,6 +58,8 @@ class Objects:
         wanted = {"watch": "1", "resourceVersion": since, "timeoutSeconds": str(WATCHED_SECONDS)}
         timeout = aiohttp.ClientTimeout(2 * WATCHED_SECONDS)
         async with self.session.get(f"{KAGENT}/{namespace}/agents", params=wanted, timeout=timeout) as watch:
+            if not watch.ok:
+                raise NotAnswered(f"Agents can not be watched: HTTP {watch.status}")
             await watch.content.readany()
 
     async def get(self, namespace: str, kind: str, name: str) -> dict[str, Any] | None:
@@ -62,9 +67,12 @@ class Objects:
         return await self._get(f"{KAGENT}/{namespace}/{kind}/{name}")
 
     async def secret(self, namespace: str, name: str) -> dict[str, str]:
-        """The values of a Secret; empty when there is none."""
+        """The values of a Secret; empty when there is none. Raises Untranslatable when they are not all text."""
         found = await self._get(f"{CORE}/{namespace}/secrets/{name}") or {}
-        return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+        try:
+            return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+        except UnicodeDecodeError:
+            raise Untranslatable(f"Secret {name} holds what is not text") from None
 
     async def say(self, agent: Object, conditions: list[dict[str, Any]]) -> None:
         """Write an Agent's status, until it is written or the Agent is gone."""
@@ -93,15 +101,18 @@ class Objects:
             return found
 
     async def _insist(self, method: str, path: str, body: Mapping[str, Any]) -> None:
+        """Until it is done. Raises NotAnswered when it is refused, so that asking again is of no use."""
         headers = MERGE if method == "PATCH" else {"Content-Type": "application/json"}
-        over = {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
         while True:
-            try:
+            with suppress(aiohttp.ClientError, TimeoutError):
                 async with self.session.request(method, path, data=json.dumps(body), headers=headers) as response:
-                    if response.ok or response.status in over:
+                    if response.ok or response.status in OVER:
                         return
-            except (aiohttp.ClientError, TimeoutError):
-                pass
+                    if (
+                        response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+                        and response.status != HTTPStatus.TOO_MANY_REQUESTS
+                    ):
+                        raise NotAnswered(f"{path}: HTTP {response.status}")
             await asyncio.sleep(PAUSE_SECONDS)
 
 

@@ -33,6 +33,7 @@ class AgentRunner:
         self._runtime = runtime
         self._endpoint = endpoint
         self._hosted: dict[Key, _Hosted] = {}
+        self._following: list[asyncio.Task[None]] = []
 
     def process_id(self, namespace: str, name: str) -> int | None:
         """The process of an agent that can be talked to now."""
@@ -47,11 +48,22 @@ class AgentRunner:
         return hosted.host.process.port if hosted.host.process else 0
 
     async def watch(self) -> None:
-        """Wait until the runtime ends by itself, which raises ControlPlaneFailed."""
-        await self._runtime.watch()
+        """Wait until the runtime ends by itself, which raises ControlPlaneFailed, or Agents are no longer followed."""
+        await asyncio.gather(self._runtime.watch(), *map(asyncio.shield, self._following))
 
-    async def follow(self, namespace: str) -> None:
-        """Run what is there, and nothing else; ends only by cancellation."""
+    def begin(self, namespaces: Sequence[str]) -> None:
+        """Run what is there, and nothing else, until the end."""
+        self._following = [asyncio.create_task(self._follow(namespace)) for namespace in namespaces]
+
+    async def end(self) -> None:
+        """End all of them."""
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+        for key in list(self._hosted):
+            await self._end(key)
+
+    async def _follow(self, namespace: str) -> None:
         while True:
             try:
                 agents, version = await self._objects.agents(namespace)
@@ -59,11 +71,6 @@ class AgentRunner:
                 await self._objects.changed(namespace, version)
             except (NotAnswered, aiohttp.ClientError, TimeoutError):
                 await asyncio.sleep(PAUSE_SECONDS)
-
-    async def end(self) -> None:
-        """End all of them."""
-        for key in list(self._hosted):
-            await self._end(key)
 
     async def _catch_up(self, namespace: str, agents: Mapping[Key, Object]) -> None:
         for key in [key for key in self._hosted if key[0] == namespace]:
@@ -94,11 +101,8 @@ async def agent_runner(
         runner = AgentRunner(Objects(session), runtime, endpoint)
         async with gateway(runner.port_of) as served:
             runner.url = served.url
-            following = [asyncio.create_task(runner.follow(namespace)) for namespace in namespaces]
+            runner.begin(namespaces)
             try:
                 yield runner
             finally:
-                for task in following:
-                    task.cancel()
-                await asyncio.gather(*following, return_exceptions=True)
                 await runner.end()
