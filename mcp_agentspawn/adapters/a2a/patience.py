@@ -31,7 +31,7 @@ class Breaker:
         self._trying = False
 
     def admits(self) -> Admission:
-        """Whether the caller may ask now. Who may says how it went: `succeeded` or `failed`; one alone may have `left`."""
+        """Whether the caller may ask now. Who may says how it went: `succeeded` or `failed`; who is alone also `left`."""
         if self._failures < GIVEN_UP_AFTER:
             return "yes"
         if self._trying or self._now() < self._until:
@@ -85,16 +85,18 @@ class Memory:
 
     def of(self, agent: Hashable) -> Known:
         """What is remembered of this one, anew if nothing is."""
-        known = self._known.setdefault(agent, Known(Breaker(self._now)))
+        if agent not in self._known:
+            self._known[agent] = Known(Breaker(self._now))
         self._known.move_to_end(agent)
         if len(self._known) > MOST_REMEMBERED:
             self._known.popitem(last=False)
-        return known
+        return self._known[agent]
 
     def shared_by(self, user: str) -> Shared:
         """What those on whose behalf the same user asks have to share."""
-        shared = self._shared.setdefault(user, Shared())
+        if user not in self._shared:
+            self._shared[user] = Shared()
         self._shared.move_to_end(user)
         if len(self._shared) > MOST_REMEMBERED:
             self._shared.popitem(last=False)
-        return shared
+        return self._shared[user]
