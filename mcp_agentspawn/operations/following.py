@@ -57,7 +57,7 @@ async def refresh_open(services: Services, ids: Iterable[str]) -> Sequence[BaseE
 async def refresh(services: Services, task: Task, trace: str = "") -> Task:
     """The task as it is now; what its agent can not be asked about stays as it was. Raises `Upstream` kinds."""
     if task.ended:
-        return task if task.counted else await count(services, task)
+        return await _counted(services, task)
     if ended := await _ended_with_its_agent(services, task):
         return ended
     if overdue := _overdue(services, task):
@@ -66,6 +66,14 @@ async def refresh(services: Services, task: Task, trace: str = "") -> Task:
         with suppress(Unavailable, UnknownOutcome, Refused):  # it goes on waiting, and is looked at all the same
             task = await bring_answer(services, task, trace)
     return await look(services, task, trace) if task.remote else task
+
+
+async def _counted(services: Services, task: Task) -> Task:
+    """An end that can not be counted now is told all the same, and counted later."""
+    if not task.counted:
+        with suppress(Upstream):
+            return await count(services, task)
+    return task
 
 
 async def follow(

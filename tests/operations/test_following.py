@@ -96,6 +96,18 @@ async def test_an_end_that_was_stored_and_not_counted_is_counted_once() -> None:
     assert ledger.outcomes["template:researcher"].tasks == 1
 
 
+async def test_an_end_that_can_not_be_counted_is_told_all_the_same_and_counted_later() -> None:
+    setup = bench()
+    _, task = await task_of(setup, DONE)
+    await setup.world.tasks.update(replace(task, counted=False))
+    setup.audit.failing = Unavailable("full")
+    assert (await seen(setup, task.id)).state == "completed"
+    assert not (await stored(setup, task.id)).counted
+
+    setup.audit.failing = None
+    assert (await followed(setup))[0].counted
+
+
 async def test_a_task_that_takes_too_long_is_given_up_and_its_agent_told() -> None:
     setup = bench(tasks={"end_within": "10m"})
     _, task = await task_of(setup, report())
