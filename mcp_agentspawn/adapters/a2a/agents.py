@@ -31,7 +31,7 @@ from mcp_agentspawn.adapters.a2a.patience import Known, Memory, Seconds, Shared,
 from mcp_agentspawn.adapters.a2a.reading import report_of
 from mcp_agentspawn.adapters.a2a.wires import VERSION_HEADER, canceling, looking, said, sending
 from mcp_agentspawn.core.delegation import Address, Card, Message, Report
-from mcp_agentspawn.core.errors import Refused, Unavailable, Upstream
+from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, Upstream
 
 CARD_PATH = ".well-known/agent-card.json"
 SOURCE = "agent"
@@ -162,7 +162,10 @@ class A2aAgents:
 
     async def _answer(self, turn: Turn, wire: Wire, message: Message) -> dict[str, Any]:
         """What answers exactly the calls that wait now, for kagent takes an answer for one of all that waits."""
-        now = await self._look(turn, wire, message.task)
+        try:
+            now = await self._look(turn, wire, message.task)
+        except Missing:
+            raise Refused("rejected", "The agent knows of no such task.") from None
         pending = now.pending
         if now.state != "input_required":
             raise Refused("rejected", "The task does not wait for an answer.")

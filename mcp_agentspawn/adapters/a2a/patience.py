@@ -31,7 +31,7 @@ class Breaker:
         self._trying = False
 
     def admits(self) -> Admission:
-        """Whether the caller may ask now. Who may says how it went: `succeeded` or `failed`; who is alone also `left`."""
+        """Whether the caller may ask now. Who may says how it went: `succeeded`, `failed` or, alone, `left`."""
         if self._failures < GIVEN_UP_AFTER:
             return "yes"
         if self._trying or self._now() < self._until:

@@ -16,6 +16,7 @@ from tests.adapters.a2a.hostile import (
     Connection,
     agent,
     answering,
+    error,
     looked_at,
     part,
     talking,
@@ -131,6 +132,10 @@ async def refused(body: bytes, **answer: Any) -> None:
 
 ASKED = PendingCall("call-2", "ask_user", '{"questions":[{"choices":["east","west"],"question":"Which?"}]}')
 FETCHED = PendingCall("call-1", "fetch", '{"address":"x","n":3}')
+
+
+async def test_an_answer_to_a_task_that_the_agent_does_not_know_is_rejected() -> None:
+    await refused(error(-32001), calls=(ASKED,))
 
 
 async def test_an_answer_goes_to_every_question() -> None:
