@@ -39,7 +39,7 @@ CANCELED = "task.canceled"
 
 
 async def store(services: Services, task: Task, report: Report) -> Task:
-    """The task with what its agent reported. Stored when it has ended, asks something, or asks no longer."""
+    """The task with what its agent reported. Stored when that is news, or was asked for in vain before."""
     seen = replace(
         task,
         state=report.state,
@@ -54,13 +54,14 @@ async def store(services: Services, task: Task, report: Report) -> Task:
         seen = await _with_result(seen, report)
     if seen.ended:
         return await _store_end(services, seen, "")
-    now_waits = (seen.remote, seen.asks, seen.pending, seen.result) != (
-        task.remote,
-        task.asks,
-        task.pending,
-        task.result,
-    )
-    return await stored_now(services, replace(seen, changed_at=services.clock.now())) if now_waits else seen
+    if _said(seen) != _said(task):
+        return await stored_now(services, replace(seen, changed_at=services.clock.now()))
+    return await stored_now(services, seen) if report.tries else seen
+
+
+def _said(task: Task) -> tuple[object, ...]:
+    """What makes it another task than before when its agent says it."""
+    return task.remote, task.asks, task.pending, task.result
 
 
 def _without_credentials(artifact: Artifact) -> Artifact:

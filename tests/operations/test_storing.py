@@ -7,9 +7,10 @@ import pytest
 
 from mcp_agentspawn.core.delegation import Artifact
 from mcp_agentspawn.operations import storing
+from mcp_agentspawn.operations.following import refresh_open
 from tests.builders import bench
 from tests.operations.test_taking import OTHER
-from tests.operations.work import DONE, given, report, stored, worker
+from tests.operations.work import ASKS, DONE, given, report, stored, worker
 
 
 async def test_long_answers_of_one_root_are_not_before_those_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +29,20 @@ async def test_long_answers_of_one_root_are_not_before_those_of_others(monkeypat
     assert read.index("b") <= 1
     assert sorted(read) == ["a"] * 5 + ["b"]
     assert not storing.TURNS
+
+
+async def test_how_often_an_agent_was_asked_in_vain_is_kept_and_does_not_pass_for_news_of_it() -> None:
+    setup = bench()
+    agent = await worker(setup)
+    setup.remote_agents.script[agent] = [ASKS, replace(ASKS, tries=2)]
+    task = (await given(setup, agent)).task
+    before = await stored(setup, task)
+    setup.clock.advance(seconds=5)
+    for _ in range(3):
+        await refresh_open(setup.services, [task])
+    known = await stored(setup, task)
+
+    assert (known.tries, known.changed_at) == (6, before.changed_at)
 
 
 async def test_no_credential_is_kept_in_what_a_file_is_called() -> None:
