@@ -88,7 +88,7 @@ class A2aAgents:
         self._memory = Memory(now)
 
     async def __aenter__(self) -> Self:
-        self._exchange = Exchange(secure=self._url.startswith("https:"))
+        self._exchange = Exchange(secure=self._url.lower().startswith("https:"))
         return self
 
     async def __aexit__(

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.adapters.a2a import A2aAgents
+from mcp_agentspawn.adapters.a2a import agents as module
+from mcp_agentspawn.adapters.a2a.exchange import Exchange
 from mcp_agentspawn.adapters.a2a.reading import MOST_ARTIFACTS, MOST_NAME_CHARACTERS, MOST_TEXT_BYTES
 from mcp_agentspawn.core.delegation import Address, Artifact, Card, CardSkill
 from mcp_agentspawn.core.errors import Refused, Unavailable
@@ -65,6 +67,23 @@ async def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
             await agents.look(HERE, "t-1")
 
         assert (len(proxy.requests), len(stranger.requests)) == (0, 1)
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True), ("HTTPS", True)])
+async def test_where_tls_is_spoken_authorities_are_loaded_however_it_is_written(
+    scheme: str, secure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[bool]()
+
+    def exchange(*, secure: bool) -> Exchange:
+        asked.append(secure)
+        return Exchange(secure=False)
+
+    monkeypatch.setattr(module, "Exchange", exchange)
+    async with A2aAgents(f"{scheme}://127.0.0.1:1/{{name}}/"):
+        pass
+
+    assert asked == [secure]
 
 
 @pytest.mark.parametrize("trace", ["", "x", f"{TRACE}\r\nauthorization: x", "00-ä-b-c"])
