@@ -144,18 +144,17 @@ def _quota(namespace: str) -> Manifest:
 
 def _network(namespace: str) -> list[Manifest]:
     dns = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
+    server = _pods(SYSTEM_NAMESPACE, {"app.kubernetes.io/name": "agentspawn"})
     controller = {"app.kubernetes.io/name": "kagent", "app.kubernetes.io/component": "controller"}
     public = {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE_NETWORKS)}}
     rules: dict[str, dict[str, Any]] = {
         "default-deny": {"policyTypes": ["Ingress", "Egress"]},
         "from-agentspawn": {
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [_pods(SYSTEM_NAMESPACE)], "ports": [{"protocol": "TCP", "port": 8080}]}],
+            "ingress": [{"from": [server], "ports": [{"protocol": "TCP", "port": 8080}]}],
         },
         "to-dns": _egress(_pods("kube-system", {"k8s-app": "kube-dns"}), dns),
-        "to-agentspawn": _egress(
-            _pods(SYSTEM_NAMESPACE, {"app.kubernetes.io/name": "agentspawn"}), [{"protocol": "TCP", "port": 8000}]
-        ),
+        "to-agentspawn": _egress(server, [{"protocol": "TCP", "port": 8000}]),
         "to-kagent": _egress(_pods("kagent", controller), [{"protocol": "TCP", "port": 8083}]),
         "to-tools": _egress(_pods("tools"), [{"protocol": "TCP", "port": 8084}]),
         "to-models": _egress(public, [{"protocol": "TCP", "port": 443}]),

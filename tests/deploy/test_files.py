@@ -209,9 +209,12 @@ def test_a_subagent_is_reached_by_the_server_alone() -> None:
         "podSelector": {},
         "policyTypes": ["Ingress", "Egress"],
     }
+    server = {"app.kubernetes.io/name": "agentspawn"}
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SYSTEM}}}
     assert [(rule["from"], [port["port"] for port in rule["ports"]]) for rule in ingress] == [
-        ([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SYSTEM}}}], [8080])
+        ([peer | {"podSelector": {"matchLabels": server}}], [8080])
     ]
+    assert server.items() <= _of_kind("StatefulSet")["agentspawn"]["spec"]["template"]["metadata"]["labels"].items()
     assert all("podSelector" in policy["spec"] for policy in policies)
 
 
