@@ -4,6 +4,7 @@ Every step is a compare-and-swap on the task, so that any replica may take it at
 """
 
 import asyncio
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -11,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from mcp_agentspawn.content.redacting import redacted
 from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES, Artifact, Report, Task, TaskState
+from mcp_agentspawn.core.digest import hash_of
 from mcp_agentspawn.core.errors import Conflict, Missing
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.untrusted import shown
@@ -28,6 +30,10 @@ READER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="result-reader")
 """One for all, so that who says much takes time from others who do, and from nobody else."""
 TURNS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 """By root: one text of each waits for it, so that a root whose subagents say much is not before all others."""
+MOST_READ = 64
+"""4 MiB of results, in UTF-8."""
+READ: OrderedDict[tuple[str, str], tuple[str, bool]] = OrderedDict()
+"""Long texts by root and hash, as they were read: a question that waits is looked at again every few seconds."""
 
 AGENT_GONE = "task.agent_gone"
 AGENT_QUARANTINED = "task.agent_quarantined"
@@ -85,9 +91,14 @@ async def _with_result(task: Task, report: Report) -> Task:
 
 
 async def _fit_aside(root: str, text: str) -> tuple[str, bool]:
+    key = root, hash_of(text.encode(errors="surrogatepass"))
     turn = TURNS.setdefault(root, asyncio.Lock())
     async with turn:
-        return await asyncio.get_running_loop().run_in_executor(READER, partial(_fit, text))
+        read = READ.pop(key, None) or await asyncio.get_running_loop().run_in_executor(READER, partial(_fit, text))
+    READ[key] = read
+    if len(READ) > MOST_READ:
+        READ.popitem(last=False)
+    return read
 
 
 def _fit(text: str) -> tuple[str, bool]:
