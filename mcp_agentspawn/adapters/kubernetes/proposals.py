@@ -72,7 +72,7 @@ class KubernetesProposals:
         # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
         status = _status(proposal) | {"changedAt": text_of(self._clock.now())}
         marked = PROPOSALS.object({**_named(proposal.id), "resourceVersion": proposal.version}, status=status)
-        answer = await self._client.request("PUT", _path(proposal.id, "status"), marked, as_=SERVER)
+        answer = await self._client.request("PUT", _path(proposal.id, "status"), marked, as_=SERVER, query=STRICT)
         return read(proposal_of, answer, changes=True)
 
     async def _list(self, selector: str) -> list[Proposal]:
