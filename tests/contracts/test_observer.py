@@ -102,7 +102,7 @@ async def test_a_task_is_seen_without_what_its_agent_said(stage: Stage) -> None:
         await soon(observer, stage.root, lambda seen: given.id not in {one.id for one in seen.tasks})
 
     (found,) = (one for one in seen.tasks if one.id == given.id)
-    assert (found.result, found.pending) == ("", ())
+    assert (found.result, found.pending, found.artifacts) == ("", (), ())
     assert (found.state, found.agent, found.changed_at) == (moved.state, moved.agent, moved.changed_at)
 
 

@@ -73,7 +73,9 @@ class MemoryObserver:
             agents=agents,
             proposals={proposal.id: replace(proposal, manifest="") for proposal in proposals},
             ledger=self._ledgers.held(root),
-            tasks=tuple(replace(task, result="", pending=()) for task in self._tasks.held() if task.root == root),
+            tasks=tuple(
+                replace(task, result="", pending=(), artifacts=()) for task in self._tasks.held() if task.root == root
+            ),
             crashes={id_: count for id_, count in self.crashes.items() if id_ in agents and count},
         )
 
