@@ -42,6 +42,8 @@ def answer(*, task: str, approve: bool, reject: bool, digest: str, reason: str, 
         raise click.UsageError("--approve or --reject, and not both.")
     choice: Choice = "approve" if approve else "reject"
     answers = approve or reject
+    if not answers and (digest or reason):
+        raise click.UsageError("--digest and --reason are for an answer: --approve or --reject.")
     as_person(
         kubeconfig,
         lambda cluster: _answer(cluster, task, choice, digest, reason) if answers else _show(cluster, task),

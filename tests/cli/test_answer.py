@@ -233,6 +233,14 @@ def test_without_a_terminal_nothing_is_answered_unseen() -> None:
     assert at_work.run("answer", "task-1", "--approve", "--reject").exit_code == 2
 
 
+@pytest.mark.parametrize("option", ["--digest", "--reason"])
+def test_what_belongs_to_an_answer_is_not_given_without_one(option: str) -> None:
+    at_work = office()
+    waiting(at_work)
+
+    assert at_work.run("answer", "task-1", option, "x").exit_code == 2
+
+
 @pytest.mark.parametrize(("typed", "code", "stored"), [("y\n", 0, 1), ("n\n", 1, 0), ("\n", 1, 0)])
 def test_on_a_terminal_the_calls_are_shown_before_they_are_answered(
     monkeypatch: pytest.MonkeyPatch, typed: str, code: int, stored: int
