@@ -16,7 +16,8 @@ from mcp_agentspawn.operations import removing
 from mcp_agentspawn.operations.afresh import in_reach, read_afresh
 from mcp_agentspawn.operations.announcing import announce
 from mcp_agentspawn.operations.handshake import greet
-from mcp_agentspawn.operations.quarantine import differs_by_defaults, isolate, quarantine
+from mcp_agentspawn.operations.likeness import Likeness
+from mcp_agentspawn.operations.quarantine import isolate, quarantine
 from mcp_agentspawn.operations.services import Services
 
 Work = Callable[[Head], Awaitable[bool]]
@@ -45,22 +46,23 @@ async def act(
     *,
     at_once: int = 1,
     turns: asyncio.Semaphore | None = None,
+    likeness: Likeness | None = None,
     may_go_on: Callable[[], Awaitable[bool]] = always,
 ) -> Sequence[Action]:
     """Do what is still due of these, so many at once, for as long as `may_go_on`; returns what was done.
 
-    `turns` are shared with others who act: each action takes one.
+    `turns` are shared with others who act: each action takes one. `likeness` learns of agents that differ.
     Raises `Unavailable` when the audit can not be written: without it nothing is changed.
     """
     done, failures = list[Action](), list[Exception]()
-    turns = turns or asyncio.Semaphore(at_once)
+    turns, likeness = turns or asyncio.Semaphore(at_once), likeness or Likeness()
     for some in (
         wave[start : start + at_once] for wave in waves(hint, actions) for start in range(0, len(wave), at_once)
     ):
         if not await may_go_on():
             break
         try:
-            done += await _together(services, hint, some, turns)
+            done += await _together(services, hint, some, turns, likeness)
         except Upstream:
             raise
         except Exception as error:  # noqa: BLE001 - raised below: what one comes to keeps none of the others
@@ -71,10 +73,10 @@ async def act(
 
 
 async def _together(
-    services: Services, hint: Seen, actions: Sequence[Action], turns: asyncio.Semaphore
+    services: Services, hint: Seen, actions: Sequence[Action], turns: asyncio.Semaphore, likeness: Likeness
 ) -> Sequence[Action]:
     try:
-        due = await _still_due(services, hint, actions)
+        due = await _still_due(services, hint, actions, likeness)
     except Upstream:
         return []
 
@@ -89,22 +91,27 @@ async def _together(
     return [action for (_, action), is_done in zip(due, results, strict=True) if is_done]
 
 
-async def _still_due(services: Services, hint: Seen, actions: Sequence[Action]) -> list[tuple[Seen, Action]]:
-    """What is due about these ids, as they are now. A task needs nothing else to be read."""
+async def _still_due(
+    services: Services, hint: Seen, actions: Sequence[Action], likeness: Likeness
+) -> list[tuple[Seen, Action]]:
+    """What is due about these ids, as they are now. A task needs nothing else to be read.
+
+    One of which it can not be said now why it differs is left, and looked at again.
+    """
     tasks = [(hint, action) for action in actions if action.verb == "drop"]
     ids = {action.id for action in actions if action.verb != "drop"}
     if not ids:
         return tasks
     fresh = await read_afresh(services, hint, ids)
+    unsaid = await likeness.find_out(services, fresh, ids)
+    fresh = likeness.applied(fresh)
     planned = [action for action in plan(services.clock.now(), fresh) if action.id in ids]
-    return [*tasks, *((fresh, action) for action in planned)]
+    return [*tasks, *((fresh, action) for action in planned if action.reason != "drift" or action.id not in unsaid)]
 
 
 async def _one(services: Services, seen: Seen, action: Action) -> bool:
     if action.verb == "greet":  # asking changes nothing; what follows from the answer is recorded there
         return await _greet(services, seen, action)
-    if action.reason == "drift" and await _is_drift_of_the_schema(services, seen, action):
-        return False
     return await recorded(services, seen.ledger.root, action, partial(_do, services, seen, action))
 
 
@@ -128,14 +135,6 @@ async def _greet(services: Services, seen: Seen, action: Action) -> bool:
         return (await greet(services, seen.agents[action.id], proposal)).phase != proposal.phase
     except Upstream:
         return False
-
-
-async def _is_drift_of_the_schema(services: Services, seen: Seen, action: Action) -> bool:
-    """One of which it can not be said now is left as well, and looked at again."""
-    try:
-        return await differs_by_defaults(services, seen.agents[action.id], seen.proposals[action.id])
-    except Upstream:
-        return True
 
 
 async def _do(services: Services, seen: Seen, action: Action, head: Head) -> bool:

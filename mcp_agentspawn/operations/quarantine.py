@@ -5,8 +5,6 @@ once more, and that it is cut off comes last of all that matters: one in quarant
 through all of them, and is taken through them again.
 """
 
-import json
-from collections.abc import Mapping
 from contextlib import suppress
 
 from mcp_agentspawn.core.errors import Refused, Upstream
@@ -50,25 +48,6 @@ async def isolate(services: Services, agent: Subagent, proposal: Proposal, head:
     current = await services.proposals.get(proposal.id)
     if current is None or current.phase in FINAL_PHASES:  # retired meanwhile, so nobody else lifts it
         await services.cordon.lift(agent.home, agent.id)
-
-
-async def differs_by_defaults(services: Services, agent: Subagent, proposal: Proposal) -> bool:
-    """Whether it differs only by what another schema adds to what was approved: then nobody has altered it.
-
-    The API server fills in the defaults of the schema that it serves now, also of objects that were stored before.
-    """
-    if not holds(agent.manifest, json.loads(proposal.manifest)):
-        return False
-    return await services.inventory.schema_hash() != proposal.rests_on.crd
-
-
-def holds(whole: object, part: object) -> bool:
-    """Whether all of the part is in the whole, with the same values; lists have the same length."""
-    if isinstance(whole, Mapping) and isinstance(part, Mapping):
-        return all(key in whole and holds(whole[key], value) for key, value in part.items())
-    if isinstance(whole, list) and isinstance(part, list):
-        return len(whole) == len(part) and all(map(holds, whole, part))
-    return type(whole) is type(part) and whole == part
 
 
 async def _tell_holes(services: Services, agent: Subagent, proposal: Proposal, message: str) -> None:

@@ -19,6 +19,7 @@ from mcp_agentspawn.operations.afresh import in_reach
 from mcp_agentspawn.operations.clearing import clear
 from mcp_agentspawn.operations.following import refresh_open
 from mcp_agentspawn.operations.heartbeat import Heartbeats
+from mcp_agentspawn.operations.likeness import Likeness
 from mcp_agentspawn.operations.patience import Patience
 from mcp_agentspawn.operations.services import Services
 
@@ -46,6 +47,7 @@ class Reconciler:
         self._observer = observer
         self._leadership = leadership
         self._patience = Patience()
+        self._likeness = Likeness()
         self._hearts = Heartbeats(services)
         self._due: dict[str, datetime] = {}
         self._running: dict[tuple[Lane, str], asyncio.Task[Sequence[Action]]] = {}
@@ -110,13 +112,14 @@ class Reconciler:
             self._look_at(root, seen, now)
         self._hearts.know(now, worlds.values())
         self._patience.forget(now)
+        self._likeness.keep(worlds.values())
         if self._clear_at <= now:
             self._clear_at = now + EVERYTHING_EVERY
             accounts = {root: seen.ledger.account for root, seen in worlds.items()}
             self._begin("clear", "", clear(self._services, accounts))
 
     def _seen(self, root: str) -> Seen:
-        return in_reach(self._services, self._observer.seen(root))
+        return self._likeness.applied(in_reach(self._services, self._observer.seen(root)))
 
     def _look_at(self, root: str, seen: Seen, now: datetime) -> None:
         planned = plan(now, seen)
@@ -138,6 +141,7 @@ class Reconciler:
                 actions,
                 at_once=AT_ONCE,
                 turns=self._turns[lane],
+                likeness=self._likeness,
                 may_go_on=self._leadership.held,
             )
 

@@ -12,7 +12,6 @@ from mcp_agentspawn.operations import quarantine as module
 from mcp_agentspawn.operations.browse import get_subagent
 from mcp_agentspawn.operations.credentials import caller_of
 from mcp_agentspawn.operations.propose import propose
-from mcp_agentspawn.operations.quarantine import holds
 from mcp_agentspawn.operations.repair import repair
 from tests.builders import CALLER, ROOT, Bench, ask
 from tests.operations.doubles import failing
@@ -79,59 +78,6 @@ async def test_an_agent_that_differs_from_what_was_approved_is_cut_off() -> None
     assert await repaired(setup) == [("quarantine", agent)]
     assert await is_whole(setup, agent)
     assert (await stored_as(setup, agent)).history[-1].reason == "drift"
-
-
-async def differing(setup: Bench, **changes: Any) -> str:
-    agent = await spawned(setup)
-    standing_as = setup.world.agents._objects[HOME, agent]
-    standing_as["spec"] = {**standing_as["spec"], **changes}
-    return agent
-
-
-async def test_what_a_later_schema_fills_in_is_no_difference_and_what_it_does_not_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    setup = grove()
-    filled_in = await differing(setup, allowedNamespaces={"from": "Same"})
-
-    async def later() -> str:
-        return "sha256:later"
-
-    with monkeypatch.context() as patch:
-        patch.setattr(setup.world.inventory, "schema_hash", later)
-        assert await repaired(setup) == []
-        patch.setattr(setup.world.inventory, "schema_hash", failing(Unavailable("no answer")))
-        assert await repaired(setup) == []
-    assert (await stored_as(setup, filled_in)).phase == "starting"
-    assert await repaired(setup) == [("quarantine", filled_in)]
-
-
-async def test_whatever_the_schema_an_agent_that_was_altered_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = grove()
-    agent = await differing(setup, description="Something else")
-
-    async def later() -> str:
-        return "sha256:later"
-
-    monkeypatch.setattr(setup.world.inventory, "schema_hash", later)
-    assert await repaired(setup) == [("quarantine", agent)]
-
-
-@pytest.mark.parametrize(
-    ("whole", "part", "does"),
-    [
-        ({"a": 1, "b": 2}, {"a": 1}, True),
-        ({"a": 1}, {"a": 1, "b": 2}, False),
-        ({"a": {"b": [{"c": 1, "d": 2}]}}, {"a": {"b": [{"c": 1}]}}, True),
-        ({"a": [1, 2]}, {"a": [1]}, False),
-        ({"a": [1]}, {"a": [2]}, False),
-        ({"a": True}, {"a": 1}, False),
-        ({"a": "1"}, {"a": 1}, False),
-        ([], {}, False),
-    ],
-)
-def test_a_part_is_in_the_whole_with_the_same_values(whole: object, part: object, does: bool) -> None:
-    assert holds(whole, part) == does
 
 
 @pytest.mark.parametrize("fault", ["killed_before", "killed_after"])
