@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.objects import as_sent, is_of, subagent_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, AsRoot, Principal
@@ -13,7 +13,6 @@ from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.model import Manifest, Root, Subagent
 from mcp_agentspawn.core.names import PROPOSAL, TREE
 
-STRICT = {"fieldValidation": "Strict"}
 DRY_RUN = {"dryRun": "All"}
 # The server gives up first, so that a timeout of ours means more than "not yet".
 CREATE_SECONDS = 8

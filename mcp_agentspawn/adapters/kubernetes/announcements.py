@@ -6,7 +6,7 @@ Of events.k8s.io and not of the first group, in which the server writes nothing 
 import secrets
 from typing import Any
 
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.objects import text_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import AGENTS, EVENTS
@@ -17,7 +17,6 @@ MOST_NOTE_BYTES = 1024
 MOST_INSTANCE = 128
 CONTROLLER = "agentspawn"
 ACTION = "LookAfter"
-STRICT = {"fieldValidation": "Strict"}
 
 
 class KubernetesAnnouncements:

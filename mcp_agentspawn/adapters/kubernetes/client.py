@@ -13,6 +13,8 @@ from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream
 from mcp_agentspawn.core.errors import Refused, Unavailable
 
 MOST_PAGES = 200
+STRICT = {"fieldValidation": "Strict"}
+"""What the API server does not know is refused, and not dropped unseen."""
 SUCCESS = range(200, 300)
 REQUEST_SECONDS = 5.0
 NOT_YET_SECONDS = 1.0

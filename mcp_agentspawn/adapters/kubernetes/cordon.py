@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.network_policies import (
     POD_LABEL,
@@ -29,7 +29,6 @@ from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable
 from mcp_agentspawn.core.model import Subagent
 
 MOST_ROUNDS = 8
-STRICT = {"fieldValidation": "Strict"}
 
 Policies = Sequence[dict[str, Any]]
 

@@ -4,14 +4,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.errors import read as checked
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import Resource
 from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.names import LABEL, SYSTEM_NAMESPACE
-
-STRICT = {"fieldValidation": "Strict"}
 
 
 class Decision(Protocol):

@@ -3,14 +3,12 @@
 A credential is in no error: whatever the API server says about a Secret is dropped, and with it what it quotes.
 """
 
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.credential_secrets import secret_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import SECRETS
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome, Upstream
 from mcp_agentspawn.core.names import credential_secret
-
-STRICT = {"fieldValidation": "Strict"}
 
 
 class KubernetesKeyring:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.objects import text_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
@@ -28,7 +28,6 @@ RENEW_SECONDS = 5.0
 MARGIN_SECONDS = 5.0
 """So much earlier than others may take it, it is no longer held: what was begun then comes to its end."""
 REQUEST_SECONDS = 3.0
-STRICT = {"fieldValidation": "Strict"}
 
 
 @dataclass(frozen=True, slots=True)

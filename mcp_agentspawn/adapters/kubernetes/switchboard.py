@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from mcp_agentspawn.adapters.kubernetes.answers import Answers
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.objects import time_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
@@ -19,7 +19,6 @@ from mcp_agentspawn.core.switches import Freeze, Reset, Switches
 
 KNOWN_SECONDS = 0.5
 MOST_TRIES = 5
-STRICT = {"fieldValidation": "Strict"}
 ALL_FREEZES = FREEZES.collection(SYSTEM_NAMESPACE)
 ALL_RESETS = RESETS.collection(SYSTEM_NAMESPACE)
 

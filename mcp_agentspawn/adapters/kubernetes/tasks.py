@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
 from mcp_agentspawn.adapters.kubernetes.errors import read
 from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
@@ -17,7 +17,6 @@ from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import AGENT, LABEL, SYSTEM_NAMESPACE, TREE
 
 ALL = TASKS.collection(SYSTEM_NAMESPACE)
-STRICT = {"fieldValidation": "Strict"}
 
 
 class KubernetesTasks:
