@@ -86,7 +86,7 @@ STARTING = re.compile(
     re.MULTILINE,
 )
 """Every spelling by which Python starts a process."""
-START_PROCESSES = {PACKAGE / "adapters" / "registry" / "helpers.py", PACKAGE / "cli" / "dev" / "registry_story.py"}
+START_PROCESSES = {PACKAGE / "adapters" / "registry" / "helpers.py", PACKAGE / "cli" / "dev" / "telling.py"}
 """Outside of the local control plane: readers of registries, and the demo that tries the commands that it prints."""
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from mcp_agentspawn.cli import FINDINGS, USAGE
+from mcp_agentspawn.cli.asking import lines, short
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, reason_option
-from mcp_agentspawn.cli.waiting import lines, short
 from mcp_agentspawn.core.delegation import Task, TaskAnswer, asked_digest
 from mcp_agentspawn.operations.answering import Choice, counting, is_taken, unanswerable, waits_for_people
 from mcp_agentspawn.operations.services import random_suffix
@@ -83,8 +83,7 @@ async def _answer(cluster: Cluster, id_: str, choice: Choice, digest: str, reaso
         return FINDINGS
     asked = asked_digest(task)
     if digest and digest != asked:
-        for line in (f"{id_} waits with other calls:", asked, f"Look at them again: agentspawn answer {id_}"):
-            complain(line)
+        complain(f"{id_} waits with other calls:", asked, f"Look at them again: agentspawn answer {id_}")
         return FINDINGS
     if given := counting(task, await cluster.task_answers.of(id_)):
         return _answered_before(given)

@@ -168,8 +168,7 @@ async def _decide(cluster: Cluster, id_: str, decision: Decision, digest: str, r
     if proposal is None:
         return FINDINGS
     if digest and digest != proposal.digest:
-        for line in (f"{id_} has another digest:", proposal.digest, f"Look at it again: agentspawn show {id_}"):
-            complain(line)
+        complain(f"{id_} has another digest:", proposal.digest, f"Look at it again: agentspawn show {id_}")
         return FINDINGS
     me, given = await cluster.whoami(), counted(proposal, await cluster.approvals.of(id_))
     mine = {approval.decision: approval.name for approval in given if approval.decider == me}

@@ -133,9 +133,10 @@ def as_person(kubeconfig: Path | None, work: Callable[[Cluster], Awaitable[int]]
         sys.exit(UNAVAILABLE)
 
 
-def complain(text: str) -> None:
+def complain(*lines: str) -> None:
     """Say what is wrong, whatever it quotes."""
-    click.echo(escaped(text), err=True)
+    for line in lines:
+        click.echo(escaped(line), err=True)
 
 
 def moment(time: datetime) -> str:

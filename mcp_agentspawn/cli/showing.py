@@ -1,17 +1,17 @@
 """What `agentspawn show` prints. Whatever is not ours stands behind a gutter, escaped."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from mcp_agentspawn.cli.differing import differences, minutes
-from mcp_agentspawn.cli.escaping import block, escaped, unusual
+from mcp_agentspawn.cli.escaping import block, escaped
 from mcp_agentspawn.cli.leaves import manifest_lines, texts
 from mcp_agentspawn.cli.people import moment
 from mcp_agentspawn.cli.recalling import Denial
 from mcp_agentspawn.cli.standing import OVER, state_of, tally
-from mcp_agentspawn.cli.wording import fact, handle, paragraph, sentence
+from mcp_agentspawn.cli.wording import fact, handle, odd, paragraph, section, sentence
 from mcp_agentspawn.core.decisions import counted, is_denied
 from mcp_agentspawn.core.lineage import excesses
 from mcp_agentspawn.core.model import Approval, Grant, Proposal, Risk
@@ -21,7 +21,6 @@ from mcp_agentspawn.core.template import MOST_LIFETIME, Template
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.guards.approval import ApprovalGuard
 
-MOST_UNUSUAL = 20
 NO_COUNT = "DOES NOT COUNT (no person, other bytes, or too late): "
 NO_TEMPLATE = "can not be shown: the template that was rendered is not at hand (--templates FOLDER)"
 OTHER_TEMPLATE = "can not be shown: the template at hand is not the one that was rendered"
@@ -69,19 +68,13 @@ class Shown:
 def lines(shown: Shown) -> Iterator[str]:
     """The whole page. The proposal was found to be what its digest is over before (`broken`, `disagreement`)."""
     yield from _summary(shown)
-    yield from _section("Who asks, and what for", _asking(shown.proposal))
-    yield from _section("Risk", _risk(shown))
-    yield from _section("Decisions of people", _decisions(shown))
-    yield from _section("What it may hold at most, beside its parent", _grants(shown))
-    yield from _section("Difference to the template's defaults", _difference(shown))
-    yield from _section(f"Manifest, whole: the Agent that {_created(shown)} created", _manifest(shown))
-    yield from _section("Digest", _digest(shown))
-
-
-def _section(heading: str, content: Iterable[str]) -> Iterator[str]:
-    yield ""
-    yield heading
-    yield from content
+    yield from section("Who asks, and what for", _asking(shown.proposal))
+    yield from section("Risk", _risk(shown))
+    yield from section("Decisions of people", _decisions(shown))
+    yield from section("What it may hold at most, beside its parent", _grants(shown))
+    yield from section("Difference to the template's defaults", _difference(shown))
+    yield from section(f"Manifest, whole: the Agent that {_created(shown)} created", _manifest(shown))
+    yield from section("Digest", _digest(shown))
 
 
 def _summary(shown: Shown) -> Iterator[str]:
@@ -92,9 +85,7 @@ def _summary(shown: Shown) -> Iterator[str]:
         f" {'until' if state == 'open' else 'at'} {moment(proposal.expires_at)}" if proposal.phase == "proposed" else ""
     )
     yield from fact("state", f"{state}{when}; {tally(proposal, shown.decisions)}")
-    if found := unusual(*texts(json.loads(proposal.manifest)), proposal.request.purpose):
-        more = f" and {len(found) - MOST_UNUSUAL} more" if len(found) > MOST_UNUSUAL else ""
-        yield from sentence("beware", f"it holds unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
+    yield from odd("it holds", [*texts(json.loads(proposal.manifest)), proposal.request.purpose])
     if understated := _understated(shown):
         yield from sentence("beware", understated)
     if shown.denials:

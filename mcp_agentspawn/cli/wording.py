@@ -1,10 +1,12 @@
 """A label and what stands beside it: a text of others, cut anywhere, or a sentence of ours, broken at blanks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import wrap
 
-from mcp_agentspawn.cli.escaping import GOES_ON, LINE, block, columns, escaped
+from mcp_agentspawn.cli.escaping import GOES_ON, LINE, block, columns, escaped, unusual
 from mcp_agentspawn.core.registry import Handle
+
+MOST_UNUSUAL = 20
 
 
 def fact(label: str, text: str) -> Iterator[str]:
@@ -33,6 +35,20 @@ def paragraph(text: str) -> Iterator[str]:
     """Words of ours without a label."""
     for part in _broken(escaped(text), columns() - 2):
         yield f"  {part}"
+
+
+def section(heading: str, content: Iterable[str]) -> Iterator[str]:
+    """A part of a page, below its heading."""
+    yield ""
+    yield heading
+    yield from content
+
+
+def odd(who: str, texts: Iterable[str]) -> Iterator[str]:
+    """A warning of the unusual characters in texts of others; nothing when there are none."""
+    if found := unusual(*texts):
+        more = f" and {len(found) - MOST_UNUSUAL} more" if len(found) > MOST_UNUSUAL else ""
+        yield from sentence("beware", f"{who} unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
 
 
 def _head(label: str) -> str:

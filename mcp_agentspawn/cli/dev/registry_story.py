@@ -1,15 +1,12 @@
 """From a registry's entry to a subagent: found, proposed, approved by a person, applied; checked at both servers."""
 
-import asyncio
-import sys
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mcp_agentspawn.cli.dev.cluster import ROOTS
-from mcp_agentspawn.cli.dev.telling import Caller, RegistryWitness, Teller, Unconfirmed, Witness, caller, told
+from mcp_agentspawn.cli.dev.telling import Caller, RegistryWitness, Teller, Unconfirmed, Witness, caller, command, told
 from mcp_agentspawn.cli.dev.world import REGISTRY, LocalWorld
 from mcp_agentspawn.core.names import DEFAULT_HOME, ENTRY
 from mcp_agentspawn.core.registry import Handle
@@ -121,17 +118,6 @@ async def _approve(teller: Teller, witness: Witness, proposed: Mapping[str, Any]
     await command(teller, kubeconfig, "approve", proposed["proposal"], "--digest", proposed["digest"])
     deciders = await witness.approved_by(proposed["proposal"])
     teller.need(deciders == [PERSON], f"a SubagentApproval in the name of {', '.join(deciders)} is stored")
-
-
-async def command(teller: Teller, kubeconfig: Path, *arguments: str) -> int:
-    """Give the real command with this kubeconfig, and tell what it says; gives back its exit code."""
-    teller.line("person", f"agentspawn {' '.join(arguments)}")
-    words = [sys.executable, "-m", "mcp_agentspawn", *arguments, "--kubeconfig", str(kubeconfig)]
-    process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=PIPE)
-    said, _ = await process.communicate()
-    for line in said.decode().splitlines():
-        teller.line("", line)
-    return process.returncode or 0
 
 
 async def _apply(

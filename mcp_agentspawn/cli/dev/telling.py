@@ -1,6 +1,8 @@
-"""A story told line by line: what was called, what was answered, and what the API server says to an administrator."""
+"""A story told line by line: what was called, what was answered, and what those say who know whether it is so."""
 
 import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -41,7 +43,7 @@ class Teller:
         click.echo(f"   {what:<10} {text}")
 
     def confirm(self, so: bool, text: str) -> None:  # noqa: FBT001 - it is what this is about
-        """Say whether the API server confirms it."""
+        """Say whether it is so, by whoever was asked: the API server, a registry, an agent or the audit."""
         self.line("confirmed" if so else "NOT SO", text)
         if not so:
             self.failed.append(f"step {self.steps}: {text}")
@@ -85,6 +87,17 @@ async def caller(name: str, url: str, token_file: Path, teller: Teller) -> Async
         Client(streamable_http_client(url, http_client=http)) as session,
     ):
         yield Caller(name, session, teller)
+
+
+async def command(teller: Teller, kubeconfig: Path, *arguments: str) -> int:
+    """Give the real command with this kubeconfig, and tell what it says; gives back its exit code."""
+    teller.line("person", f"agentspawn {' '.join(arguments)}")
+    words = [sys.executable, "-m", "mcp_agentspawn", *arguments, "--kubeconfig", str(kubeconfig)]
+    process = await asyncio.create_subprocess_exec(*words, stdin=DEVNULL, stdout=PIPE)
+    said, _ = await process.communicate()
+    for line in said.decode().splitlines():
+        teller.line("", line)
+    return process.returncode or 0
 
 
 def outcome(answer: Mapping[str, Any]) -> str:

@@ -7,8 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from mcp_agentspawn.cli.dev.models import SCRIPTED
-from mcp_agentspawn.cli.dev.registry_story import command
-from mcp_agentspawn.cli.dev.telling import AgentWitness, Caller, Teller, Unconfirmed, Witness, caller
+from mcp_agentspawn.cli.dev.telling import AgentWitness, Caller, Teller, Unconfirmed, Witness, caller, command
 from mcp_agentspawn.cli.dev.waiting import until
 from mcp_agentspawn.cli.dev.world import LocalWorld
 from mcp_agentspawn.core.delegation import ENDED

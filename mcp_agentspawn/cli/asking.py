@@ -1,16 +1,15 @@
 """What `agentspawn answer` prints of a task that waits for people. Whatever is not ours stands behind a gutter."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from mcp_agentspawn.cli.escaping import escaped, unusual
+from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.leaves import manifest_lines
 from mcp_agentspawn.cli.people import moment
-from mcp_agentspawn.cli.wording import fact, handle, paragraph, sentence
+from mcp_agentspawn.cli.wording import fact, handle, odd, paragraph, section, sentence
 from mcp_agentspawn.core.delegation import PendingCall, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.operations.answering import unanswerable
 
-MOST_UNUSUAL = 20
 STRANGERS = "THE CALLS BELOW ARE WHAT THE SUBAGENT'S MODEL WROTE, whatever they say of themselves"
 TOO_LONG = "ITS ARGUMENTS ARE TOO LONG TO BE SHOWN WHOLE: it can only be rejected"
 
@@ -18,9 +17,9 @@ TOO_LONG = "ITS ARGUMENTS ARE TOO LONG TO BE SHOWN WHOLE: it can only be rejecte
 def lines(task: Task, answer: TaskAnswer | None) -> Iterator[str]:
     """The whole page; `answer` is the one that counts, if there is one already."""
     yield from _summary(task)
-    yield from _section("Who asked for it", _asking(task))
-    yield from _section(f"Calls that wait: {len(task.pending)}", _calls(task))
-    yield from _section("Answer", _answer(task, answer))
+    yield from section("Who asked for it", _asking(task))
+    yield from section(f"Calls that wait: {len(task.pending)}", _calls(task))
+    yield from section("Answer", _answer(task, answer))
 
 
 def short(task: Task) -> Iterator[str]:
@@ -33,12 +32,6 @@ def short(task: Task) -> Iterator[str]:
         yield from fact("call", call.tool)
 
 
-def _section(heading: str, content: Iterable[str]) -> Iterator[str]:
-    yield ""
-    yield heading
-    yield from content
-
-
 def _state(task: Task) -> str:
     if task.asks:
         return f"waits for {'a tool approval' if task.asks == 'tool_approval' else 'an answer of its caller'}"
@@ -49,9 +42,7 @@ def _summary(task: Task) -> Iterator[str]:
     yield from fact("task", task.id)
     since = f" since {moment(task.changed_at)}" if task.changed_at else ""
     yield from fact("state", f"{_state(task)}{since}")
-    if found := unusual(*(text for call in task.pending for text in (call.id, call.tool, call.arguments))):
-        more = f" and {len(found) - MOST_UNUSUAL} more" if len(found) > MOST_UNUSUAL else ""
-        yield from sentence("beware", f"they hold unusual characters: {', '.join(found[:MOST_UNUSUAL])}{more}")
+    yield from odd("they hold", (text for call in task.pending for text in (call.id, call.tool, call.arguments)))
     if task.pending:
         yield from sentence("beware", STRANGERS)
 
