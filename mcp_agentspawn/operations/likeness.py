@@ -6,7 +6,7 @@ agent that differs by them alone counts as what was approved; nobody has altered
 
 import asyncio
 import json
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from mcp_agentspawn.core.errors import Upstream
@@ -31,11 +31,10 @@ class Likeness:
         }
         return replace(seen, agents={**seen.agents, **alike}) if alike else seen
 
-    async def find_out(self, services: Services, seen: Seen, ids: Set[str]) -> Collection[str]:
+    async def find_out(self, services: Services, seen: Seen, ids: Iterable[str]) -> Collection[str]:
         """Learn of these agents, as they were read afresh; returns those of which it can not be said now."""
-        pairs = {
-            id_: (seen.agents[id_], seen.proposals[id_]) for id_ in ids & seen.agents.keys() & seen.proposals.keys()
-        }
+        known = (id_ for id_ in ids if id_ in seen.agents and id_ in seen.proposals)
+        pairs = {id_: (seen.agents[id_], seen.proposals[id_]) for id_ in known}
         differing = {id_: pair for id_, pair in pairs.items() if has_differed(*pair)}
         said = await asyncio.gather(*(self._ask(services, *pair) for pair in differing.values()))
         return {id_ for id_, is_said in zip(differing, said, strict=True) if not is_said}
