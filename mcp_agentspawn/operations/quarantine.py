@@ -1,11 +1,9 @@
 """Cut a subagent off and keep it as evidence: a person, or time, retires it.
 
 The proposal is marked first: from then on it gets no more work and spawns nothing. Every step after that can be done
-once more, and that it is cut off comes last of all that matters: one in quarantine that is not cut off has not come
-through all of them, and is taken through them again.
+once more, and one in quarantine that is not cut off yet is taken through them again. That it is counted in the outcome
+history comes before it is cut off; where the ledger fails, once more right after that, and then no more.
 """
-
-from contextlib import suppress
 
 from mcp_agentspawn.core.errors import Refused, Upstream
 from mcp_agentspawn.core.ledger import Head
@@ -37,8 +35,7 @@ async def isolate(services: Services, agent: Subagent, proposal: Proposal, head:
 
     That it can not be counted in the outcome history must not keep it connected.
     """
-    with suppress(Upstream):
-        await record_quarantine(services, proposal, head)
+    is_counted = await _count(services, proposal, head)
     try:
         await services.cordon.cut_off(agent)
     except Refused as refusal:
@@ -48,6 +45,16 @@ async def isolate(services: Services, agent: Subagent, proposal: Proposal, head:
     current = await services.proposals.get(proposal.id)
     if current is None or current.phase in FINAL_PHASES:  # retired meanwhile, so nobody else lifts it
         await services.cordon.lift(agent.home, agent.id)
+    if not is_counted:
+        await _count(services, proposal, head)
+
+
+async def _count(services: Services, proposal: Proposal, head: Head) -> bool:
+    try:
+        await record_quarantine(services, proposal, head)
+    except Upstream:
+        return False
+    return True
 
 
 async def _tell_holes(services: Services, agent: Subagent, proposal: Proposal, message: str) -> None:

@@ -121,6 +121,24 @@ async def test_that_it_can_not_be_counted_does_not_keep_it_connected(monkeypatch
     assert await is_cut_off(setup, agent)
 
 
+async def test_what_the_ledger_would_not_take_at_first_is_counted_once_it_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = grove()
+    agent = await suspicious(setup)
+    record, answers = module.record_quarantine, iter([Unavailable("no answer")])
+
+    async def once_in_vain(*arguments: Any) -> None:
+        if error := next(answers, None):
+            raise error
+        assert await is_cut_off(setup, agent)
+        await record(*arguments)
+
+    monkeypatch.setattr(module, "record_quarantine", once_in_vain)
+    await repair(setup.services)
+    assert await is_whole(setup, agent)
+
+
 async def test_one_that_can_not_be_cut_off_gets_no_work_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = grove()
     agent = await suspicious(setup)
