@@ -50,7 +50,8 @@ class Task:
 
     `parent` is the subagent that gave it, `""` for the root. `remote` is the agent's own id of it, `""` before that is
     known. `sent` are the ids of the messages that were, or may have been, sent. `result` is bounded, redacted and
-    written out. `reason` is a code that says why it ended as it did. `counted`: its end is in the outcome history.
+    written out. `reason` is a code that says why it ended as it did, or that its caller stops it. `counted`: its end is
+    in the outcome history.
     """
 
     id: str

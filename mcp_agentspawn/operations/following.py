@@ -153,7 +153,8 @@ def _overdue(services: Services, task: Task) -> str:
 
 
 async def _give_up(services: Services, task: Task, reason: str) -> Task:
-    """End it here, and ask the agent to stop; whether it does changes nothing."""
-    if task.remote:
-        await stop(services, task)
-    return await end(services, task, "failed", reason)
+    """End it here, then ask the agent to stop; whether it does changes nothing."""
+    ended = await end(services, task, "failed", reason)
+    if ended.ended and task.remote:
+        services.later.start(stop(services, task))
+    return ended

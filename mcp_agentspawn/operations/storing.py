@@ -59,7 +59,7 @@ async def store(services: Services, task: Task, report: Report) -> Task:
     if seen.ended or seen.asks == "question":
         seen = await _with_result(seen, report)
     if seen.ended:
-        return await _store_end(services, seen, "")
+        return await _store_end(services, seen, task.reason if seen.state == "canceled" else "")
     if _said(seen) != _said(task):
         return await stored_now(services, replace(seen, changed_at=services.clock.now()))
     return await stored_now(services, seen) if report.tries else seen
@@ -109,12 +109,12 @@ def _fit(text: str) -> tuple[str, bool]:
 
 async def end(services: Services, task: Task, state: TaskState, reason: str) -> Task:
     """End a task for this reason; one that has ended meanwhile stays as it is."""
-    return await _store_end(services, replace(task, state=state, asks="", pending=()), reason)
+    return await _store_end(services, replace(task, state=state), reason)
 
 
 async def _store_end(services: Services, task: Task, reason: str) -> Task:
     now = services.clock.now()
-    ended = replace(task, reason=reason, changed_at=now, ended_at=now, counted=False)
+    ended = replace(task, asks="", pending=(), reason=reason, changed_at=now, ended_at=now, counted=False)
     stored = await stored_now(services, ended)
     if stored.ended and not stored.counted:
         services.later.start(count(services, stored))

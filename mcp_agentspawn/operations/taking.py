@@ -34,7 +34,7 @@ def obstacle(new: Task, known: Iterable[Task], at_a_time: int, *, single: bool) 
 def is_over(task: Task) -> bool:
     """Whether its agent does no more about it, and says so: one that was merely given up may still go on."""
     if task.reason == CANCELED:
-        return bool(task.remote)
+        return task.ended and bool(task.remote)
     if task.reason == REJECTED:
         return not task.remote
     return task.ended and task.reason in {"", FORGOTTEN}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mcp_agentspawn.core.delegation import TASK_PREFIX, Address, Task
 from mcp_agentspawn.core.errors import Missing, Refused
@@ -23,6 +24,7 @@ from mcp_agentspawn.operations.storing import (
     UNKNOWN_OUTCOME,
     end,
     store,
+    stored_now,
 )
 from mcp_agentspawn.operations.telling import root_of
 
@@ -81,7 +83,15 @@ async def cancel_task(services: Services, caller: Caller, task: str) -> TaskAnsw
     await services.audit.write(_record("task.cancel", caller, current))
     if not current.remote:
         return answered(await end(services, current, "canceled", CANCELED))
-    return await _canceled(services, caller, current)
+    noted = await _noted(services, current)
+    return answered(noted) if noted.ended else await _canceled(services, caller, noted)
+
+
+async def _noted(services: Services, task: Task) -> Task:
+    """Note who stops it before its agent does: whoever looks first then knows that this is no failure."""
+    while not task.ended and task.reason != CANCELED:
+        task = await stored_now(services, replace(task, reason=CANCELED))
+    return task
 
 
 async def _canceled(services: Services, caller: Caller, task: Task) -> TaskAnswered | Refusal:
@@ -92,14 +102,12 @@ async def _canceled(services: Services, caller: Caller, task: Task) -> TaskAnswe
         return answered(await end(services, task, "failed", FORGOTTEN))
     except Refused:
         return await refuse(services, caller, "cancel_task", (NOT_CANCELABLE,), subject=task.id)
-    if report.state == "canceled":
-        return answered(await end(services, task, "canceled", CANCELED))
     return answered(await store(services, task, report))
 
 
 def answered(task: Task) -> TaskAnswered:
     """The answer that tells where a task stands."""
-    meaning, next_step = ENDS.get(task.reason, ("", FAILED))
+    meaning, next_step = ENDS.get(task.reason if task.ended else "", ("", FAILED))
     return TaskAnswered(
         reasons=(Reason(task.reason, meaning),) if meaning else (),
         next_step=next_step if task.ended and task.state != "completed" else _next_step(task),

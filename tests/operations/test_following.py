@@ -132,6 +132,42 @@ async def test_what_nobody_answers_is_given_up(asking: Report) -> None:
     assert (ended.state, ended.reason, ended.asks, ended.pending) == ("failed", "task.unanswered", "", ())
 
 
+async def test_whoever_sees_first_that_what_was_given_up_has_stopped_counts_no_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = bench(tasks={"answer_within": "5m"})
+    agent, task = await task_of(setup, ASKS)
+    cancel = setup.remote_agents.cancel
+
+    async def seen_first(at: Address, remote: str) -> Report:
+        setup.remote_agents.script[agent] = [replace(await cancel(at, remote), asks="", pending=())]
+        await store(setup.services, task, setup.remote_agents.script[agent][0])
+        return setup.remote_agents.script[agent][0]
+
+    monkeypatch.setattr(setup.remote_agents, "cancel", seen_first)
+    setup.clock.advance(minutes=5)
+
+    assert (await followed(setup))[0].reason == "task.unanswered"
+    assert (await setup.world.ledgers.look(ROOT.name)).outcomes == {}
+
+
+async def test_what_is_answered_just_as_it_is_to_be_given_up_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench(tasks={"answer_within": "5m"})
+    _, task = await task_of(setup, ASKS)
+    update = setup.world.tasks.update
+
+    async def answered_first(given_up: Task) -> Task:
+        monkeypatch.undo()
+        await update(replace(task, sent=(*task.sent, "answer")))
+        return await update(given_up)
+
+    monkeypatch.setattr(setup.world.tasks, "update", answered_first)
+    setup.clock.advance(minutes=5)
+
+    assert (await followed(setup))[0].sent[-1] == "answer"
+    assert setup.remote_agents.canceled == []
+
+
 async def test_giving_up_needs_no_word_of_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = bench(tasks={"end_within": "1m"})
     await task_of(setup, report())

@@ -34,6 +34,7 @@ OTHER = replace(NEW, id="task-other", context="conversation-2", remote="remote-1
         ({"context": NEW.context, "state": "failed", "reason": "task.unknown_outcome"}, False, "conversation"),
         ({"context": NEW.context, "state": "failed", "reason": "task.unreadable"}, False, "conversation"),
         ({"context": NEW.context, "state": "canceled", "reason": "task.canceled"}, False, ""),
+        ({"context": NEW.context, "reason": "task.canceled"}, False, "conversation"),
         ({"context": NEW.context, "state": "canceled", "reason": "task.canceled", "remote": ""}, False, "conversation"),
         ({"context": NEW.context, "state": "failed", "reason": "task.rejected"}, False, "conversation"),
         ({"context": NEW.context, "state": "failed", "reason": "task.rejected", "remote": ""}, False, ""),

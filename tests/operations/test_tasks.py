@@ -7,10 +7,11 @@ import pytest
 from mcp_agentspawn.core.delegation import MOST_RESULT_BYTES, Address, Artifact, Report, TaskState
 from mcp_agentspawn.core.errors import Missing, Refused, Unavailable
 from mcp_agentspawn.core.model import Caller
+from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.operations.answers import Refusal, TaskAnswered
 from mcp_agentspawn.operations.retire import retire
 from mcp_agentspawn.operations.tasks import ENDS, cancel_task, get_task
-from tests.builders import CALLER, OTHER, Bench, bench
+from tests.builders import CALLER, OTHER, ROOT, Bench, bench
 from tests.operations.work import ASKS, DONE, WAITS_FOR_PEOPLE, given, report, seen, stored, worker
 
 
@@ -215,6 +216,66 @@ async def test_an_agent_that_can_not_stop_is_told_as_such(monkeypatch: pytest.Mo
     assert (answer.outcome, answer.reasons[0].code) == ("denied", "task.not_cancelable")
     assert "retire_subagent" in answer.next_step
     assert not (await stored(setup, task)).ended
+    assert (await seen(setup, task)).reasons == ()
+
+
+async def test_whoever_sees_first_that_a_task_was_stopped_counts_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    agent, task = await working(setup)
+    cancel = setup.remote_agents.cancel
+
+    async def seen_first(at: Address, remote: str) -> Report:
+        report = await cancel(at, remote)
+        setup.remote_agents.script[agent] = [report]
+        await seen(setup, task)
+        return report
+
+    monkeypatch.setattr(setup.remote_agents, "cancel", seen_first)
+    answer = await canceled(setup, task)
+
+    assert isinstance(answer, TaskAnswered)
+    assert (answer.state, answer.reasons[0].code) == ("canceled", "task.canceled")
+    assert (await setup.world.ledgers.look(ROOT.name)).outcomes == {}
+
+
+async def test_an_agent_that_stops_later_was_stopped_whatever_else_became_of_its_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = bench()
+    agent, task = await working(setup)
+
+    async def changed_first(_record: Record) -> None:
+        await setup.world.tasks.update(replace(await stored(setup, task), tries=1))
+
+    async def goes_on(_at: Address, remote: str) -> Report:
+        return report(remote=remote)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(setup.audit, "write", changed_first)
+        patch.setattr(setup.remote_agents, "cancel", goes_on)
+        answer = await canceled(setup, task)
+    setup.remote_agents.script[agent] = [report(state="canceled")]
+    ended = await seen(setup, task)
+
+    assert isinstance(answer, TaskAnswered)
+    assert (answer.state, answer.reasons) == ("working", ())
+    assert (ended.state, ended.reasons[0].code) == ("canceled", "task.canceled")
+
+
+async def test_a_task_that_ends_before_it_is_to_stop_is_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = bench()
+    agent, task = await working(setup)
+
+    async def ended_first(_record: Record) -> None:
+        setup.remote_agents.script[agent] = [DONE]
+        monkeypatch.undo()
+        await seen(setup, task)
+
+    monkeypatch.setattr(setup.audit, "write", ended_first)
+    answer = await canceled(setup, task)
+
+    assert isinstance(answer, TaskAnswered)
+    assert (answer.state, setup.remote_agents.canceled) == ("completed", [])
 
 
 async def test_a_task_that_the_agent_forgot_while_it_was_to_stop_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
