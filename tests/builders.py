@@ -12,7 +12,7 @@ from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.adapters.kagent import KagentAgent
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld
 from mcp_agentspawn.adapters.memory import MemoryRegistries, MemoryRemoteAgents, MemoryWorld
-from mcp_agentspawn.core.delegation import RemoteAgents, Task
+from mcp_agentspawn.core.delegation import RemoteAgents, Task, Tasks
 from mcp_agentspawn.core.errors import ConfigError
 from mcp_agentspawn.core.guard import Guard
 from mcp_agentspawn.core.ledger import Head
@@ -167,6 +167,12 @@ def task(**changes: Any) -> Task:
         context="context",
     )
     return replace(given, **changes)
+
+
+async def stored_task(tasks: Tasks, task: Task) -> Task:
+    """Store a task of which something has become already."""
+    new = await tasks.create(task)
+    return await tasks.update(replace(task, version=new.version))
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 from mcp_agentspawn.cli import answer as answering
 from mcp_agentspawn.core.delegation import PendingCall, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.core.errors import Refused
-from tests.builders import task
+from tests.builders import stored_task, task
 from tests.cli.office import Office, office
 
 ARGUMENTS = '{"headers":{"x":1},"note":"one\\n\\u202etwo","url":"https://example.com/a"}'
@@ -24,7 +24,7 @@ def waiting(at_work: Office, **changes: Any) -> Task:
         pending=(PendingCall("call-1", "fetch", ARGUMENTS),),
         changed_at=at_work.world.clock.now(),
     )
-    return asyncio.run(at_work.world.tasks.create(replace(asks, **changes)))
+    return asyncio.run(stored_task(at_work.world.tasks, replace(asks, **changes)))
 
 
 def answers(at_work: Office) -> list[TaskAnswer]:

@@ -90,10 +90,10 @@ async def test_what_became_of_it_is_kept_to_the_microsecond(stage: Stage) -> Non
     assert await stage.replica.tasks.get(stored.id) == ended
 
 
-async def test_one_that_has_begun_already_is_stored_as_it_is(stage: Stage) -> None:
-    given = grown(task(stage))
+async def test_nothing_has_become_of_a_new_one(stage: Stage) -> None:
+    given = task(stage, sent=("message-1", "message-2"), changed_at=NOW)
 
-    stored = await stage.world.tasks.create(given)
+    stored = await stage.world.tasks.create(grown(given))
 
     assert replace(stored, created_at=None, uid="", version="") == given
     assert await stage.replica.tasks.get(given.id) == stored

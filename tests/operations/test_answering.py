@@ -9,7 +9,7 @@ import pytest
 
 from mcp_agentspawn.core.delegation import PendingCall, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.operations.answering import Choice, counting, is_taken, unanswerable, waits_for_people
-from tests.builders import NOON, bench, task
+from tests.builders import NOON, bench, stored_task, task
 
 CALL = PendingCall("call-1", "fetch", '{"url":"https://example.com"}')
 WAITING = task(state="input_required", asks="tool_approval", pending=(CALL,), uid="uid-1")
@@ -68,7 +68,7 @@ def test_an_answer_is_taken_when_the_task_no_longer_waits_with_these_calls() -> 
     world = bench().world
 
     async def story() -> list[bool]:
-        task = await world.tasks.create(WAITING)
+        task = await stored_task(world.tasks, WAITING)
         found = [await is_taken(world.tasks, task, 0)]
         waiting = asyncio.create_task(is_taken(world.tasks, task, 5))
         await asyncio.sleep(0)

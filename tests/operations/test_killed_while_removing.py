@@ -7,7 +7,7 @@ import pytest
 
 from mcp_agentspawn.core.expiry import Action
 from mcp_agentspawn.operations.repair import repair
-from tests.builders import Bench, task
+from tests.builders import Bench, stored_task, task
 from tests.operations.faulty_ports import Process
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, grove, held, line, spawned, standing, stored_as
 
@@ -34,8 +34,8 @@ async def finished(setup: Bench) -> tuple[str, ...]:
     stored = await stored_as(setup, lead)
     setup.world.proposals._stored[lead] = replace(stored, grant=replace(stored.grant, single_task=True))
     work = task(agent=lead, agent_uid=(await agent_of(setup, lead)).uid, template="lead")
-    given = await setup.world.tasks.create(work)
-    await setup.world.tasks.update(replace(given, state="completed", counted=True, ended_at=setup.clock.now()))
+    ended = replace(work, state="completed", counted=True, ended_at=setup.clock.now())
+    await stored_task(setup.world.tasks, ended)
     return lead, child
 
 

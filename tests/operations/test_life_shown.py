@@ -10,7 +10,7 @@ from mcp_agentspawn.operations.answers import Found, Listing
 from mcp_agentspawn.operations.browse import get_subagent, list_subagents
 from mcp_agentspawn.operations.repair import repair
 from mcp_agentspawn.operations.views import phase_of
-from tests.builders import CALLER, OTHER, Bench, bench, task
+from tests.builders import CALLER, OTHER, Bench, bench, stored_task, task
 from tests.operations.doubles import failing
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, retired, spawned, stored_as
 
@@ -75,8 +75,7 @@ async def test_a_caller_sees_its_own_work_that_has_not_ended_and_nobody_elses() 
         replace(mine, id="task-below", parent="sub-x"),
     ):
         await setup.world.tasks.create(given)
-    ended = await setup.world.tasks.create(replace(mine, id="task-ended"))
-    await setup.world.tasks.update(replace(ended, state="completed"))
+    await stored_task(setup.world.tasks, replace(mine, id="task-ended", state="completed"))
 
     assert (await found(setup, agent)).tasks == ("task-mine",)
     await retired(setup, agent)

@@ -18,7 +18,7 @@ from mcp_agentspawn.operations.answers import Found
 from mcp_agentspawn.operations.browse import get_subagent
 from mcp_agentspawn.operations.reconcile import Reconciler
 from mcp_agentspawn.operations.retire import retire
-from tests.builders import CALLER, NOON, ROOT, Bench, task
+from tests.builders import CALLER, NOON, ROOT, Bench, stored_task, task
 from tests.operations.doubles import failing
 from tests.operations.faulty_ports import Killed, Process
 from tests.operations.trees import HOME, agent_of, deleted_by_hand, grove, held, line, spawned, standing, stored_as
@@ -362,8 +362,7 @@ async def test_what_could_not_be_recorded_of_crashes_is_told_later(monkeypatch: 
 
 async def given(at: Stage, agent: str, **changes: Any) -> Task:
     work = task(agent=agent, agent_uid=(await agent_of(at.bench, agent)).uid, remote="remote-1")
-    stored = await at.bench.world.tasks.create(work)
-    return await at.bench.world.tasks.update(replace(stored, **changes))
+    return await stored_task(at.bench.world.tasks, replace(work, **changes))
 
 
 async def for_one_task(at: Stage, kind: str = "researcher") -> str:

@@ -12,7 +12,7 @@ from mcp_agentspawn.core.model import Caller, Phase, Subagent
 from mcp_agentspawn.core.ports import Agents
 from mcp_agentspawn.operations.answers import Proposed, Refusal
 from mcp_agentspawn.operations.propose import propose
-from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, task, template
+from tests.builders import CALLER, OTHER, ROOT, Bench, ask, bench, stored_task, task, template
 from tests.operations.work import starting, worker
 
 
@@ -25,7 +25,7 @@ async def again(setup: Bench, caller: Caller = CALLER, **changes: Any) -> Propos
 
 async def given(setup: Bench, agent: str, number: int = 1, state: TaskState = "working") -> None:
     """A task of this agent."""
-    await setup.world.tasks.create(task(id=f"task-{number}", agent=agent, state=state))
+    await stored_task(setup.world.tasks, task(id=f"task-{number}", agent=agent, state=state))
 
 
 async def mark(setup: Bench, agent: str, phase: Phase) -> None:

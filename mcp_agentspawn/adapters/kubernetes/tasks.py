@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -26,16 +25,9 @@ class KubernetesTasks:
         self._client = client
 
     async def create(self, task: Task) -> Task:
-        """See `core.delegation.Tasks.create`.
-
-        Of a new object the API server takes no status. What it begins with is part of the spec, so that it is stored
-        at once; one that has come further already is written in two steps.
-        """
+        """See `core.delegation.Tasks.create`."""
         answer = await self._client.request("POST", ALL, object_of(task), as_=SERVER, query=STRICT)
-        stored = read(task_of, answer, changes=True)
-        if _status(task) == _status(stored):
-            return stored
-        return await self.update(replace(task, version=stored.version))
+        return read(task_of, answer, changes=True)
 
     async def get(self, id_: str) -> Task | None:
         """See `core.delegation.Tasks.get`."""

@@ -11,6 +11,7 @@ from mcp_agentspawn.core.ports import AgentKind, Agents, Clock
 
 GIVEN = ("root", "parent", "home", "agent", "agent_uid", "template", "entry", "context")
 """What a task was given with."""
+BEGUN_WITH = ("sent", "changed_at")
 
 
 class MemoryTasks:
@@ -25,9 +26,9 @@ class MemoryTasks:
         """See `core.delegation.Tasks.create`."""
         if task.id in self._stored:
             raise Conflict(f"There is a task {task.id} already.")
-        return self._keep(
-            replace(task, uid=str(uuid4()), created_at=self._clock.now().replace(microsecond=0))
-        )  # in whole seconds, as an object's creation is kept
+        given = {name: getattr(task, name) for name in ("id", *GIVEN, *BEGUN_WITH)}
+        created_at = self._clock.now().replace(microsecond=0)  # an object's creation is kept in whole seconds
+        return self._keep(Task(**given, uid=str(uuid4()), created_at=created_at))
 
     async def get(self, id_: str) -> Task | None:
         """See `core.delegation.Tasks.get`."""
