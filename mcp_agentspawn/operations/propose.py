@@ -180,7 +180,8 @@ def _take(case: Case, id_: str, head: Head, ledger: Ledger) -> tuple[Ledger, Pla
     risk = case.policy.approval.risk(case.template, case.asked.request, outcomes=pruned.outcomes)
     until = case.now + (case.policy.approval.wait if PEOPLE[risk] else PROPOSAL_LIFETIME)
     if known := pruned.find(case.digest, case.ended):
-        return pruned.renewed(case.digest, until) if known == id_ else ledger, Place(known, risk, until)
+        renewed = pruned.renewed(case.digest, until).anchored(head) if known == id_ else ledger
+        return renewed, Place(known, risk, until)
     room = case.policy.room("propose", case.caller, pruned, case.now)
     if room.outcome != "allowed":
         return ledger, room

@@ -143,7 +143,10 @@ async def test_a_request_that_was_interrupted_before_it_was_stored_goes_on_under
     opened = (await setup.world.ledgers.look(ROOT.name)).open
 
     assert [entry.proposal for entry in opened.values()] == [(await proposed(setup)).proposal]
-    assert len((await setup.world.ledgers.look(ROOT.name)).changes) == 1
+    held = await setup.world.ledgers.look(ROOT.name)
+    intents = [number for number, event in enumerate(setup.audit.events(), 1) if event[0] == "proposal.intent"]
+    assert len(held.changes) == 1
+    assert [head.sequence for head in held.audit.values()] == intents[-1:]  # each change bears where the audit stood
 
 
 async def test_a_store_that_refuses_gives_the_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
