@@ -19,6 +19,10 @@ NO_IMAGE = Reason(
     "What an image does can not be held to its parent's grant: only an orchestrator may ask for one.",
     "registry_entry",
 )
+ACCOUNT_RECREATED = Reason(
+    "lineage.account_recreated",
+    "This service account was deleted and made again; a person must say that it may go on with its tree.",
+)
 FIELDS = {"tool": "tools", "tool_approval": "tools", "model": "model", "depth": "template", "parameter": "parameters"}
 BEYOND = {
     "tool": "The parent holds no tool {what}.",
@@ -39,7 +43,8 @@ class LineageGuard(ManifestGuard):
         caller = rendered.caller
         ancestors = await facts.ancestors(caller)
         reasons = [*_names(rendered), *_spawning(rendered, await facts.tools(caller))]
-        reasons += _account(caller, await facts.ledger(caller), await facts.switches())
+        if reason := account_recreated(caller, await facts.ledger(caller), await facts.switches()):
+            reasons.append(reason)
         if rendered.grant.depth > self.most_depth - len(ancestors):
             reasons.append(Reason("lineage.depth", "The policy allows no such depth here.", "template"))
         if caller.agent and rendered.agent.image:
@@ -49,11 +54,10 @@ class LineageGuard(ManifestGuard):
         return verdict_of(reasons)
 
 
-def _account(caller: Caller, ledger: Ledger, switches: Switches) -> Iterator[Reason]:
+def account_recreated(caller: Caller, ledger: Ledger, switches: Switches) -> Reason | None:
+    """Why this root's service account must not go on with its tree; `None` when it may, and for subagents."""
     known = not caller.account or ledger.account in {"", caller.account}
-    if not known and not switches.accepts(caller.root.name, caller.account):
-        message = "This service account was deleted and made again; a person must say that it may go on with its tree."
-        yield Reason("lineage.account_recreated", message)
+    return None if known or switches.accepts(caller.root.name, caller.account) else ACCOUNT_RECREATED
 
 
 def _names(rendered: Rendered) -> Iterator[Reason]:

@@ -12,6 +12,7 @@ from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Phase, Proposal, Sub
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.core.verdict import Outcome, Reason
 from mcp_agentspawn.guards import Policy
+from mcp_agentspawn.guards.lineage import account_recreated
 from mcp_agentspawn.operations.answers import Refusal, TaskAnswered
 from mcp_agentspawn.operations.descent import is_below
 from mcp_agentspawn.operations.following import follow, refresh
@@ -92,13 +93,16 @@ def _named(reason: Reason, agent: str) -> str:
 
 async def _worker(services: Services, caller: Caller, id_: str) -> tuple[Subagent, Proposal] | Reason:
     """The caller's own, ready subagent of this id and its proposal, or why there is none."""
-    agent, proposal, ledger = await asyncio.gather(
+    agent, proposal, ledger, switches = await asyncio.gather(
         services.agents.get(caller.root.home, id_),
         services.proposals.get(id_),
         services.ledgers.look(caller.root.name, fresh=True),
+        services.switchboard.current(),
     )
     if proposal is None or proposal.root != caller.root.name or not await is_below(services, caller, proposal.parent):
         return UNKNOWN_AGENT
+    if reason := account_recreated(caller, ledger, switches):
+        return reason
     phase = phase_of(proposal, agent, reserved=id_ in ledger.live)
     if phase == "quarantined" or proposal.phase in FINAL_PHASES:
         return QUARANTINED if phase == "quarantined" else GONE

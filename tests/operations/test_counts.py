@@ -9,6 +9,7 @@ from mcp_agentspawn.operations.browse import list_subagents
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.retire import retire
 from tests.builders import CALLER, ROOT, Bench, ask, bench
+from tests.operations.work import given, refused, worker
 
 
 async def spawn(setup: Bench, purpose: str = "Find out") -> list[str]:
@@ -70,3 +71,17 @@ async def test_a_recreated_service_account_goes_on_only_after_a_person_said_so()
     assert isinstance(await propose(setup.services, again, ask(purpose="Another")), Proposed)
     refused = await propose(setup.services, first, ask(purpose="A third"))
     assert [reason.code for reason in refused.reasons] == ["lineage.account_recreated"]
+
+
+async def test_a_recreated_service_account_gives_no_work_to_the_old_tree_before_a_person_said_so() -> None:
+    setup = bench()
+    first, again = replace(CALLER, account="uid-1"), replace(CALLER, account="uid-2")
+    agent = await worker(setup, caller=first)
+    task = (await given(setup, agent, caller=first)).task
+    assert await refused(setup, agent, caller=again) == ("denied", "lineage.account_recreated")
+    assert await refused(setup, agent, "Go on", task, caller=again) == ("denied", "lineage.account_recreated")
+    assert await refused(setup, "sub-nowhere", caller=again) == ("denied", "agent.unknown")
+    assert len(setup.remote_agents.said) == 1
+
+    await setup.world.switchboard.reset(Reset("one", ROOT.name, account="uid-2", reason="moved", by="alice"))
+    assert (await given(setup, agent, "Go on", task, caller=again)).state == "completed"
