@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from mcp_agentspawn.adapters.files import examine
 from mcp_agentspawn.cli.dev import checkout
 from mcp_agentspawn.cli.dev.tokens import Credentials, issue
 from mcp_agentspawn.cli.dev.waiting import until
@@ -18,6 +19,7 @@ from mcp_agentspawn.cli.manifests import onboarding
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import DEFAULT_HOME, SPAWN_SERVER, SYSTEM_NAMESPACE
+from mcp_agentspawn.core.template import Template
 from mcp_agentspawn.localplane import Binaries, ControlPlane, install
 from mcp_agentspawn.localplane.inventory import manifests as inventory
 from mcp_agentspawn.localplane.inventory import server
@@ -50,10 +52,8 @@ class Cluster:
 async def cluster(binaries: Binaries) -> AsyncIterator[Cluster]:
     """Start it and put everything there; leaving stops and removes all of it."""
     async with ControlPlane(binaries, users=PEOPLE, kinds=checkout.kinds()) as plane, tool_servers() as servers:
-        orchestrator = ROOTS["orchestrator"]
-        rights = onboarding(orchestrator.namespace, orchestrator.account, DEFAULT_HOME, constrained=True)
         offered = await inventory(servers, DEFAULT_HOME)
-        files = [*checkout.manifests(), _written(plane, "rights", [*rights, _stranger()])]
+        files = [*checkout.manifests(), _written(plane, "rights", [*rights(), _stranger()])]
         await install(plane.admin, [*files, _written(plane, "inventory", offered)])
         async with plane.admin.session() as admin:
             await _say_status(admin, offered)
@@ -69,6 +69,12 @@ async def offer_spawning(local: Cluster, url: str) -> None:
     await install(local.plane.admin, [_written(local.plane, "spawning", [document])])
     async with local.plane.admin.session() as admin:
         await _say_status(admin, [document])
+
+
+def rights() -> list[dict[str, Any]]:
+    """What the orchestrator may do: use every template that is read here, too."""
+    root, templates = ROOTS["orchestrator"], examine(checkout.TEMPLATES, Template).values
+    return onboarding(root.namespace, root.account, DEFAULT_HOME, constrained=True, templates=sorted(templates))
 
 
 def _stranger() -> dict[str, Any]:
