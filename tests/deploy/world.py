@@ -87,6 +87,9 @@ async def set_up(
     for manifest in _rights():
         assert (await cluster.administrator.apply(manifest)).status < 300
     await policies_act(cluster)
+    if KAGENT_OPTION in also:
+        elsewhere = subagent(fresh_id(), namespace="default")
+        await _refuses(cluster.person(KAGENT, BROAD), elsewhere, "agentspawn-kagent-creates-no-agents")
 
 
 async def policies_act(cluster: Cluster, home: str = HOME, orchestrators: str = ORCHESTRATORS) -> None:
