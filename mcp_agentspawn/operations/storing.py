@@ -94,11 +94,12 @@ async def _fit_aside(root: str, text: str) -> tuple[str, bool]:
     key = root, hash_of(text.encode(errors="surrogatepass"))
     turn = TURNS.setdefault(root, asyncio.Lock())
     async with turn:
-        read = READ.pop(key, None) or await asyncio.get_running_loop().run_in_executor(READER, partial(_fit, text))
-    READ[key] = read
-    if len(READ) > MOST_READ:
-        READ.popitem(last=False)
-    return read
+        if key not in READ:
+            READ[key] = await asyncio.get_running_loop().run_in_executor(READER, partial(_fit, text))
+        READ.move_to_end(key)
+        if len(READ) > MOST_READ:
+            READ.popitem(last=False)
+        return READ[key]
 
 
 def _fit(text: str) -> tuple[str, bool]:
