@@ -291,3 +291,4 @@ async def test_what_is_stored_at_a_second_try_stays_open_for_as_long_as_it_says(
 
     assert answer.proposal_expires_at == "2026-11-21T12:29:00Z"
     assert isinstance(await apply(setup.services, CALLER, answer.proposal, answer.digest), Applied)
+    await setup.services.later.settle()
