@@ -5,84 +5,50 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
-from mcp_agentspawn.adapters.kubernetes.errors import read
+from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.collection import KubernetesCollection
 from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
-from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS
 from mcp_agentspawn.core.digest import grant_document, hash_of
-from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.model import Crashing, Grant, Phase, Proposal, Request, RestsOn, Root, Step, grown
 from mcp_agentspawn.core.names import SYSTEM_NAMESPACE, TREE
 from mcp_agentspawn.core.ports import Clock
 
-ALL = PROPOSALS.collection(SYSTEM_NAMESPACE)
 CRASHING = "Crashing"
 
 
-class KubernetesProposals:
-    """SubagentProposals in the server's own namespace."""
+class KubernetesProposals(KubernetesCollection[Proposal]):
+    """SubagentProposals (`core.ports.Proposals`)."""
 
     def __init__(self, client: Client, clock: Clock) -> None:
-        self._client = client
+        super().__init__(client, PROPOSALS, object_of, proposal_of)
         self._clock = clock
-
-    async def create(self, proposal: Proposal) -> Proposal:
-        """See `core.ports.Proposals.create`."""
-        answer = await self._client.request("POST", ALL, object_of(proposal), as_=SERVER, query=STRICT)
-        return read(proposal_of, answer, changes=True)
-
-    async def get(self, id_: str) -> Proposal | None:
-        """See `core.ports.Proposals.get`."""
-        try:
-            return read(proposal_of, await self._client.request("GET", _path(id_), as_=SERVER))
-        except Missing:
-            return None
 
     async def of_root(self, root: Root) -> Sequence[Proposal]:
         """See `core.ports.Proposals.of_root`."""
-        found = await self._list(f"{TREE}={root.label}")
+        found = await self._selected(f"{TREE}={root.label}")
         return [proposal for proposal in found if proposal.root == root.name]
-
-    async def all(self) -> Sequence[Proposal]:
-        """See `core.ports.Proposals.all`."""
-        return await self._list("")
 
     async def mark(self, proposal: Proposal, phase: Phase, *, agent_uid: str = "", reason: str = "") -> Proposal:
         """See `core.ports.Proposals.mark`."""
         history = grown(proposal, phase, reason, self._clock.now())
         uid = agent_uid or proposal.agent_uid
-        return await self._put(replace(proposal, phase=phase, agent_uid=uid, history=history))
+        return await self._changed(replace(proposal, phase=phase, agent_uid=uid, history=history))
 
     async def note_crashes(self, proposal: Proposal, times: int) -> Proposal:
         """See `core.ports.Proposals.note_crashes`."""
         since = proposal.crashing.since if proposal.crashing else self._clock.now()
-        return await self._put(replace(proposal, crashing=Crashing(times, since)))
+        return await self._changed(replace(proposal, crashing=Crashing(times, since)))
 
-    async def delete(self, proposal: Proposal) -> None:
-        """See `core.ports.Proposals.delete`."""
-        options = {"preconditions": {"resourceVersion": proposal.version}}
-        try:
-            await self._client.request("DELETE", _path(proposal.id), options, as_=SERVER)
-        except Missing:
-            return
-
-    async def _put(self, proposal: Proposal) -> Proposal:
-        # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
-        status = _status(proposal) | {"changedAt": text_of(self._clock.now())}
-        marked = PROPOSALS.object({**_named(proposal.id), "resourceVersion": proposal.version}, status=status)
-        answer = await self._client.request("PUT", _path(proposal.id, "status"), marked, as_=SERVER, query=STRICT)
-        return read(proposal_of, answer, changes=True)
-
-    async def _list(self, selector: str) -> list[Proposal]:
-        found = await self._client.list(ALL, selector=selector)
-        return read(lambda items: [proposal_of(item) for item in items], found)
+    async def _changed(self, proposal: Proposal) -> Proposal:
+        return await self._put(proposal, _status(proposal) | {"changedAt": text_of(self._clock.now())})
 
 
 def object_of(proposal: Proposal) -> dict[str, Any]:
     """Write a new proposal as an object."""
     label = Root.named(proposal.root, proposal.home).label
-    return PROPOSALS.object({**_named(proposal.id), "labels": {TREE: label}}, spec=_spec(proposal))
+    metadata = {"name": proposal.id, "namespace": SYSTEM_NAMESPACE, "labels": {TREE: label}}
+    return PROPOSALS.object(metadata, spec=_spec(proposal))
 
 
 def proposal_of(stored: Mapping[str, Any]) -> Proposal:
@@ -201,11 +167,3 @@ def _step(step: Mapping[str, Any]) -> Step:
 
 def _seconds(duration: timedelta) -> int:
     return int(duration.total_seconds())
-
-
-def _named(id_: str) -> dict[str, Any]:
-    return {"name": id_, "namespace": SYSTEM_NAMESPACE}
-
-
-def _path(id_: str, subresource: str = "") -> str:
-    return PROPOSALS.item(SYSTEM_NAMESPACE, id_, subresource)

@@ -5,71 +5,36 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from mcp_agentspawn.adapters.kubernetes.client import STRICT, Client
-from mcp_agentspawn.adapters.kubernetes.errors import read
+from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.collection import KubernetesCollection
 from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
-from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.resources import TASKS
 from mcp_agentspawn.core.delegation import Artifact, PendingCall, Task
-from mcp_agentspawn.core.errors import Missing
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import AGENT, LABEL, SYSTEM_NAMESPACE, TREE
 
-ALL = TASKS.collection(SYSTEM_NAMESPACE)
 
-
-class KubernetesTasks:
-    """SubagentTasks in the server's own namespace, always read fresh."""
+class KubernetesTasks(KubernetesCollection[Task]):
+    """SubagentTasks (`core.delegation.Tasks`)."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def create(self, task: Task) -> Task:
-        """See `core.delegation.Tasks.create`."""
-        answer = await self._client.request("POST", ALL, object_of(task), as_=SERVER, query=STRICT)
-        return read(task_of, answer, changes=True)
-
-    async def get(self, id_: str) -> Task | None:
-        """See `core.delegation.Tasks.get`."""
-        try:
-            return read(task_of, await self._client.request("GET", _path(id_), as_=SERVER))
-        except Missing:
-            return None
+        super().__init__(client, TASKS, object_of, task_of)
 
     async def of_agent(self, agent: str) -> Sequence[Task]:
         """See `core.delegation.Tasks.of_agent`."""
         if re.fullmatch(LABEL, agent) is None:  # no agent's id, and not to be read as another selector
             return []
-        return [task for task in await self._list(f"{AGENT}={agent}") if task.agent == agent]
-
-    async def all(self) -> Sequence[Task]:
-        """See `core.delegation.Tasks.all`."""
-        return await self._list("")
+        return [task for task in await self._selected(f"{AGENT}={agent}") if task.agent == agent]
 
     async def update(self, task: Task) -> Task:
         """See `core.delegation.Tasks.update`."""
-        # Of a PUT to /status the API server takes nothing but the status and the version to be compared.
-        changed = TASKS.object({**_named(task.id), "resourceVersion": task.version}, status=_status(task))
-        answer = await self._client.request("PUT", _path(task.id, "status"), changed, as_=SERVER, query=STRICT)
-        return read(task_of, answer, changes=True)
-
-    async def delete(self, task: Task) -> None:
-        """See `core.delegation.Tasks.delete`."""
-        options = {"preconditions": {"resourceVersion": task.version}}
-        try:
-            await self._client.request("DELETE", _path(task.id), options, as_=SERVER)
-        except Missing:
-            return
-
-    async def _list(self, selector: str) -> list[Task]:
-        found = await self._client.list(ALL, selector=selector, page=TASKS.page)
-        return read(lambda items: [task_of(item) for item in items], found)
+        return await self._put(task, _status(task))
 
 
 def object_of(task: Task) -> dict[str, Any]:
     """Write a new task as an object."""
     labels = {AGENT: task.agent, TREE: Root.named(task.root, task.home).label}
-    return TASKS.object({**_named(task.id), "labels": labels}, spec=_spec(task))
+    return TASKS.object({"name": task.id, "namespace": SYSTEM_NAMESPACE, "labels": labels}, spec=_spec(task))
 
 
 def task_of(stored: Mapping[str, Any]) -> Task:
@@ -157,11 +122,3 @@ def _text(moment: datetime | None) -> str:
 
 def _moment(text: str) -> datetime | None:
     return time_of(text) if text else None
-
-
-def _named(id_: str) -> dict[str, Any]:
-    return {"name": id_, "namespace": SYSTEM_NAMESPACE}
-
-
-def _path(id_: str, subresource: str = "") -> str:
-    return TASKS.item(SYSTEM_NAMESPACE, id_, subresource)
