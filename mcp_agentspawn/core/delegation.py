@@ -85,6 +85,11 @@ class Task:
         """Whether nothing more will come of it."""
         return self.state in ENDED
 
+    @property
+    def tree(self) -> Root:
+        """The root of the tree in which it was given."""
+        return Root.named(self.root, self.home)
+
     def belongs_to(self, caller: Caller) -> bool:
         """Whether this caller gave it; nobody else ever hears of it."""
         return (self.root, self.parent) == (caller.root.name, caller.agent)
@@ -135,9 +140,9 @@ class Address:
     trace: str = ""
 
     @classmethod
-    def of(cls, task: Task, root: Root, trace: str = "") -> "Address":
+    def of(cls, task: Task, trace: str = "") -> "Address":
         """Where the agent of this task is."""
-        return cls(task.home, task.agent, task.agent_uid, root.virtual_user, trace)
+        return cls(task.home, task.agent, task.agent_uid, task.tree.virtual_user, trace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ before it is sent.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from mcp_agentspawn.core.delegation import Address, PendingCall, Task
 from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, UnknownOutcome, Upstream
 from mcp_agentspawn.core.model import Subagent
 from mcp_agentspawn.guards import TaskRules
+from mcp_agentspawn.operations.acting import always
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.operations.storing import (
     AGENT_GONE,
@@ -24,7 +25,7 @@ from mcp_agentspawn.operations.storing import (
     end,
     store,
 )
-from mcp_agentspawn.operations.telling import UNKNOWN_AFTER, bring_answer, is_over, root_of, stop
+from mcp_agentspawn.operations.telling import UNKNOWN_AFTER, bring_answer, is_over, stop
 
 FIRST_LOOK_SECONDS = 0.01
 LOOK_AGAIN_SHARE = 0.15
@@ -36,15 +37,21 @@ FRESH_LOOK_SECONDS = 2.0
 AT_A_TIME = 16
 
 
-async def refresh_open(services: Services, ids: Iterable[str]) -> Sequence[BaseException]:
+async def refresh_open(
+    services: Services, ids: Iterable[str], may_go_on: Callable[[], Awaitable[bool]] = always
+) -> Sequence[BaseException]:
     """Follow up all of these that have not ended, or whose end is not counted; what fails keeps none of the others.
 
-    Returns what failed otherwise than the world does.
+    It goes on for as long as `may_go_on`. Returns what failed otherwise than the world does.
     """
-    turns = asyncio.Semaphore(AT_A_TIME)
+    turns, goes_on = asyncio.Semaphore(AT_A_TIME), True
 
     async def one(id_: str) -> None:
+        nonlocal goes_on
         async with turns:
+            goes_on = goes_on and await may_go_on()
+            if not goes_on:
+                return
             with suppress(Upstream, TimeoutError):
                 task = await services.tasks.get(id_)
                 if task is not None and not (task.ended and task.counted):
@@ -114,9 +121,8 @@ def _is_settling(task: Task, answered: Collection[PendingCall], seconds: float) 
 
 async def look(services: Services, task: Task, trace: str = "") -> Task:
     """Ask the agent once, and store what matters of what it says."""
-    address = Address.of(task, root_of(services, task), trace)
     try:
-        report = await services.remote_agents.look(address, task.remote)
+        report = await services.remote_agents.look(Address.of(task, trace), task.remote)
     except Missing:
         return await end(services, task, "failed", FORGOTTEN)
     except Refused as refusal:
@@ -143,7 +149,7 @@ def _is_gone(task: Task, agent: Subagent | None) -> bool:
 
 def _overdue(services: Services, task: Task) -> str:
     """Why it must not be waited for any longer; `""` when it may."""
-    policy = services.rules.current().policy_for(root_of(services, task))
+    policy = services.rules.current().policy_for(task.tree)
     rules, now = policy.tasks if policy else TaskRules(), services.clock.now()
     if not task.remote and is_over(now, task.created_at, UNKNOWN_AFTER):
         return UNKNOWN_OUTCOME

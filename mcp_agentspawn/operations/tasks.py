@@ -26,7 +26,6 @@ from mcp_agentspawn.operations.storing import (
     store,
     stored_now,
 )
-from mcp_agentspawn.operations.telling import root_of
 
 UNKNOWN_TASK = Reason("task.unknown", "You have no such task.", "task")
 NOT_CANCELABLE = Reason("task.not_cancelable", "The subagent can not stop a task that it has begun.", "task")
@@ -95,9 +94,8 @@ async def _noted(services: Services, task: Task) -> Task:
 
 
 async def _canceled(services: Services, caller: Caller, task: Task) -> TaskAnswered | Refusal:
-    address = Address.of(task, root_of(services, task), caller.trace)
     try:
-        report = await services.remote_agents.cancel(address, task.remote)
+        report = await services.remote_agents.cancel(Address.of(task, caller.trace), task.remote)
     except Missing:
         return answered(await end(services, task, "failed", FORGOTTEN))
     except Refused:

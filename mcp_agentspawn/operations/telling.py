@@ -8,7 +8,6 @@ from itertools import takewhile
 
 from mcp_agentspawn.core.delegation import Address, Message, Report, Task, TaskAnswer, message_id
 from mcp_agentspawn.core.errors import Conflict, Unavailable, UnknownOutcome, Upstream
-from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.operations.answering import counting
 from mcp_agentspawn.operations.services import Services
@@ -19,12 +18,6 @@ UNKNOWN_AFTER = timedelta(seconds=90)
 STORED_AFTER_SECONDS = (0.5, 2.0, 8.0)
 """An API server that is started anew is away for about so long."""
 MOST_SENT = 64
-
-
-def root_of(services: Services, task: Task) -> Root:
-    """The root of the tree in which a task was given."""
-    configured = (root for root in services.roots if root.name == task.root)
-    return next(configured, Root.named(task.root, task.home))
 
 
 def is_over(now: datetime, since: datetime | None, most: timedelta) -> bool:
@@ -112,15 +105,11 @@ async def tell(services: Services, task: Task, message: Message, trace: str = ""
 
     Raises `Unheard` then, `UnknownOutcome` when it may have been taken, and `Refused` when the agent said no.
     """
-    address = Address.of(task, root_of(services, task), trace)
     try:
-        report = await services.remote_agents.send(address, message)
+        report = await services.remote_agents.send(Address.of(task, trace), message)
     except Unavailable as error:
         await _unclaim(services, task, message.id)
         raise Unheard(str(error)) from error
-    except UnknownOutcome:
-        services.later.wanted.set()
-        raise
     still_shown = bool(report.pending) and report.pending == task.pending  # what was just answered
     said = replace(report, state="working", asks="", pending=()) if still_shown else report
     current = await _stored_at_last(services, task, said)
@@ -142,4 +131,4 @@ async def _stored_at_last(services: Services, task: Task, report: Report) -> Tas
 async def stop(services: Services, task: Task) -> None:
     """Ask the agent to stop; whether it does changes nothing."""
     with suppress(Upstream):
-        await services.remote_agents.cancel(Address.of(task, root_of(services, task)), task.remote)
+        await services.remote_agents.cancel(Address.of(task), task.remote)

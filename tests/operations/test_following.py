@@ -8,10 +8,9 @@ import pytest
 
 from mcp_agentspawn.core.delegation import Address, Message, Report, Task, TaskAnswer, asked_digest
 from mcp_agentspawn.core.errors import Conflict, Missing, Refused, Unavailable, UnknownOutcome
-from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.operations.following import refresh, refresh_open
 from mcp_agentspawn.operations.storing import store
-from mcp_agentspawn.operations.telling import MOST_SENT, root_of
+from mcp_agentspawn.operations.telling import MOST_SENT
 from tests.builders import NOON, ROOT, Bench, bench
 from tests.operations.work import ASKS, DONE, SEARCH, WAITS_FOR_PEOPLE, given, report, seen, stored, worker
 
@@ -343,11 +342,3 @@ async def test_a_wait_looks_afresh_at_what_others_did(monkeypatch: pytest.Monkey
     await answer(setup, task)
 
     assert (await seen(setup, task.id, wait=5)).state == "completed"
-
-
-async def test_the_root_of_a_task_is_known_although_it_is_no_longer_served() -> None:
-    setup = bench()
-    _, task = await task_of(setup, report())
-
-    assert root_of(setup.services, task) == ROOT
-    assert root_of(setup.services, replace(task, root="gone/away")) == Root("gone", "away", "subagents")
