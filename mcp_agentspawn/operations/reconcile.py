@@ -149,13 +149,8 @@ class Reconciler:
         """Follow up tasks, whether or not somebody asks for them. What was watched of them is not all of them."""
         seen = [self._observer.seen(root).tasks for root in self._observer.roots()]
         followed = in_turns([task.id for task in tasks if not task.ended or not task.counted] for tasks in seen)
-        failures: list[BaseException] = []
-        for start in range(0, len(followed), AT_ONCE):
-            if not await self._leadership.held():
-                break
-            failures += await refresh_open(self._services, followed[start : start + AT_ONCE])
-        if failures:
-            raise failures[0]
+        for failure in await refresh_open(self._services, followed, self._leadership.held):
+            raise failure
         return []
 
     def _begin(self, lane: Lane, root: str, work: Coroutine[None, None, Sequence[Action]]) -> None:
