@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from mcp_agentspawn.core.delegation import Task, TaskAnswer
 from mcp_agentspawn.core.model import Approval
+from mcp_agentspawn.core.moments import is_over
 from mcp_agentspawn.core.switches import Reset
 
 KEPT_FOR = timedelta(hours=24)
@@ -24,13 +25,15 @@ MOST_ENDED_TASKS = 20
 def outdated(now: datetime, approvals: Sequence[Approval], proposals: Collection[str]) -> Sequence[Approval]:
     """Decisions on proposals that are gone, kept long enough."""
     return [
-        approval for approval in approvals if approval.proposal not in proposals and _is_over(now, approval.decided_at)
+        approval
+        for approval in approvals
+        if approval.proposal not in proposals and is_over(now, approval.decided_at, KEPT_FOR)
     ]
 
 
 def answered(now: datetime, answers: Sequence[TaskAnswer], tasks: Collection[str]) -> Sequence[TaskAnswer]:
     """Answers of people about tasks that are gone, kept long enough."""
-    return [answer for answer in answers if answer.task not in tasks and _is_over(now, answer.decided_at)]
+    return [answer for answer in answers if answer.task not in tasks and is_over(now, answer.decided_at, KEPT_FOR)]
 
 
 def worn_out(now: datetime, resets: Sequence[Reset], accounts: Mapping[str, str]) -> Sequence[Reset]:
@@ -41,7 +44,7 @@ def worn_out(now: datetime, resets: Sequence[Reset], accounts: Mapping[str, str]
     return [
         reset
         for reset in resets
-        if _is_over(now, reset.at, KEPT_FOR if reset.account in {"", accounts.get(reset.root)} else UNCLAIMED_KEPT_FOR)
+        if is_over(now, reset.at, KEPT_FOR if reset.account in {"", accounts.get(reset.root)} else UNCLAIMED_KEPT_FOR)
     ]
 
 
@@ -58,8 +61,4 @@ def _spent(now: datetime, ended: list[Task]) -> Sequence[Task]:
     """`ended` are those of one agent."""
     ended.sort(key=lambda task: (task.ended_at or now, task.id))
     surplus = max(0, len(ended) - MOST_ENDED_TASKS)
-    return [task for place, task in enumerate(ended) if place < surplus or _is_over(now, task.ended_at, TASK_KEPT_FOR)]
-
-
-def _is_over(now: datetime, since: datetime | None, kept_for: timedelta = KEPT_FOR) -> bool:
-    return since is not None and since + kept_for <= now
+    return [task for place, task in enumerate(ended) if place < surplus or is_over(now, task.ended_at, TASK_KEPT_FOR)]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from mcp_agentspawn.core.delegation import Address, PendingCall, Task
 from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, UnknownOutcome, Upstream
 from mcp_agentspawn.core.model import Subagent
+from mcp_agentspawn.core.moments import is_over
 from mcp_agentspawn.guards import TaskRules
 from mcp_agentspawn.operations.acting import always
 from mcp_agentspawn.operations.services import Services
@@ -25,7 +26,7 @@ from mcp_agentspawn.operations.storing import (
     end,
     store,
 )
-from mcp_agentspawn.operations.telling import UNKNOWN_AFTER, bring_answer, is_over, stop
+from mcp_agentspawn.operations.telling import UNKNOWN_AFTER, bring_answer, stop
 
 FIRST_LOOK_SECONDS = 0.01
 LOOK_AGAIN_SHARE = 0.15

@@ -28,10 +28,10 @@ def obstacle(new: Task, known: Iterable[Task], at_a_time: int, *, single: bool) 
     room = min(at_a_time, 1) if single else at_a_time
     if len(others) >= MOST_KEPT or sum(not task.ended for task in others) >= room:
         return "busy"
-    return "conversation" if any(task.context == new.context and not is_over(task) for task in others) else ""
+    return "conversation" if any(task.context == new.context and not is_done_with(task) for task in others) else ""
 
 
-def is_over(task: Task) -> bool:
+def is_done_with(task: Task) -> bool:
     """Whether its agent does no more about it, and says so: one that was merely given up may still go on."""
     if task.reason == CANCELED:
         return task.ended and bool(task.remote)

@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from mcp_agentspawn.core.delegation import Address, Message, Report, Task, TaskAnswer, message_id
 from mcp_agentspawn.core.errors import Conflict, Unavailable, UnknownOutcome, Upstream
+from mcp_agentspawn.core.moments import is_over
 from mcp_agentspawn.core.ports import Record
 from mcp_agentspawn.operations.answering import counting
 from mcp_agentspawn.operations.services import Services
@@ -18,11 +19,6 @@ UNKNOWN_AFTER = timedelta(seconds=90)
 STORED_AFTER_SECONDS = (0.5, 2.0, 8.0)
 """An API server that is started anew is away for about so long."""
 MOST_SENT = 64
-
-
-def is_over(now: datetime, since: datetime | None, most: timedelta) -> bool:
-    """Whether so much time has passed; never since nobody knows when."""
-    return since is not None and since + most <= now
 
 
 class Unheard(Unavailable):
