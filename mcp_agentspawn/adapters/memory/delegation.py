@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
-from uuid import uuid4
 
+from mcp_agentspawn.adapters.memory.collection import MemoryCollection
+from mcp_agentspawn.adapters.memory.decisions import MemoryDecisions
 from mcp_agentspawn.core.delegation import Address, Card, Message, Report, Task, TaskAnswer
-from mcp_agentspawn.core.errors import Conflict, Missing, Refused
+from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.ports import AgentKind, Agents, Clock
 
 GIVEN = ("root", "parent", "home", "agent", "agent_uid", "template", "entry", "context")
@@ -14,92 +14,34 @@ GIVEN = ("root", "parent", "home", "agent", "agent_uid", "template", "entry", "c
 BEGUN_WITH = ("sent", "changed_at")
 
 
-class MemoryTasks:
-    """Tasks by id, each with a version that every change replaces."""
+class MemoryTasks(MemoryCollection[Task]):
+    """Tasks (`core.delegation.Tasks`)."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._stored: dict[str, Task] = {}
-        self._versions = count(1)
+        super().__init__("task", clock)
 
     async def create(self, task: Task) -> Task:
         """See `core.delegation.Tasks.create`."""
-        if task.id in self._stored:
-            raise Conflict(f"There is a task {task.id} already.")
-        given = {name: getattr(task, name) for name in ("id", *GIVEN, *BEGUN_WITH)}
-        created_at = self._clock.now().replace(microsecond=0)  # an object's creation is kept in whole seconds
-        return self._keep(Task(**given, uid=str(uuid4()), created_at=created_at))
-
-    async def get(self, id_: str) -> Task | None:
-        """See `core.delegation.Tasks.get`."""
-        return self._stored.get(id_)
+        return self._begin(Task(**{name: getattr(task, name) for name in ("id", *GIVEN, *BEGUN_WITH)}))
 
     async def of_agent(self, agent: str) -> Sequence[Task]:
         """See `core.delegation.Tasks.of_agent`."""
-        return [task for task in self._stored.values() if task.agent == agent]
-
-    async def all(self) -> Sequence[Task]:
-        """See `core.delegation.Tasks.all`."""
-        return self.held()
-
-    def held(self) -> list[Task]:
-        """All that are stored."""
-        return list(self._stored.values())
+        return [task for task in self.held() if task.agent == agent]
 
     async def update(self, task: Task) -> Task:
         """See `core.delegation.Tasks.update`."""
-        stored = self._stored.get(task.id)
-        if stored is None:
-            raise Missing(f"There is no task {task.id}.")
-        self._expect(stored, task)
+        stored = self._at_version_of(task)
         given_anew = any(getattr(stored, name) != getattr(task, name) for name in GIVEN)
         if given_anew or (stored.ended and stored.state != task.state):
             raise Refused("invalid", f"The task {task.id} stays what it is.")
         return self._keep(replace(task, uid=stored.uid, created_at=stored.created_at))
 
-    async def delete(self, task: Task) -> None:
-        """See `core.delegation.Tasks.delete`."""
-        stored = self._stored.get(task.id)
-        if stored is not None:
-            self._expect(stored, task)
-            del self._stored[task.id]
 
-    def _keep(self, task: Task) -> Task:
-        stored = replace(task, version=str(next(self._versions)))
-        self._stored[task.id] = stored
-        return stored
-
-    def _expect(self, stored: Task, expected: Task) -> None:
-        if stored.version != expected.version:
-            raise Conflict(f"The task {expected.id} has changed.")
-
-
-class MemoryTaskAnswers:
-    """Answers by name; whoever creates one is taken to be its decider."""
+class MemoryTaskAnswers(MemoryDecisions[TaskAnswer]):
+    """Answers of people to tool approvals (`core.delegation.TaskAnswers`)."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._stored: dict[str, TaskAnswer] = {}
-
-    async def of(self, task: str) -> Sequence[TaskAnswer]:
-        """See `core.delegation.TaskAnswers.of`."""
-        return [answer for answer in self._stored.values() if answer.task == task]
-
-    async def all(self) -> Sequence[TaskAnswer]:
-        """See `core.delegation.TaskAnswers.all`."""
-        return list(self._stored.values())
-
-    async def create(self, answer: TaskAnswer) -> TaskAnswer:
-        """See `core.delegation.TaskAnswers.create`."""
-        if answer.name in self._stored:
-            raise Conflict(f"There is an answer {answer.name} already.")
-        stored = replace(answer, decided_at=self._clock.now().replace(microsecond=0))
-        self._stored[stored.name] = stored
-        return stored
-
-    async def delete(self, answer: TaskAnswer) -> None:
-        """See `core.delegation.TaskAnswers.delete`."""
-        self._stored.pop(answer.name, None)
+        super().__init__("task", clock)
 
 
 @dataclass

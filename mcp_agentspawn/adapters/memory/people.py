@@ -1,40 +1,19 @@
 """What people and the server say beside proposals: approvals, switches and credentials, in this process only."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
+from mcp_agentspawn.adapters.memory.decisions import MemoryDecisions
 from mcp_agentspawn.core.errors import Conflict
 from mcp_agentspawn.core.model import Approval
 from mcp_agentspawn.core.ports import Clock
 from mcp_agentspawn.core.switches import EVERYWHERE, Freeze, Reset, Switches
 
 
-class MemoryApprovals:
-    """Decisions by name; whoever creates one is taken to be its decider."""
+class MemoryApprovals(MemoryDecisions[Approval]):
+    """Decisions of people on proposals (`core.ports.Approvals`)."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._stored: dict[str, Approval] = {}
-
-    async def of(self, proposal: str, *, fresh: bool = True) -> Sequence[Approval]:  # noqa: ARG002 - it always is
-        """See `core.ports.Approvals.of`."""
-        return [approval for approval in self._stored.values() if approval.proposal == proposal]
-
-    async def all(self) -> Sequence[Approval]:
-        """See `core.ports.Approvals.all`."""
-        return list(self._stored.values())
-
-    async def create(self, approval: Approval) -> Approval:
-        """See `core.ports.Approvals.create`."""
-        if approval.name in self._stored:
-            raise Conflict(f"There is a decision {approval.name} already.")
-        stored = replace(approval, decided_at=self._clock.now().replace(microsecond=0))
-        self._stored[stored.name] = stored
-        return stored
-
-    async def delete(self, approval: Approval) -> None:
-        """See `core.ports.Approvals.delete`."""
-        self._stored.pop(approval.name, None)
+        super().__init__("proposal", clock)
 
 
 class MemorySwitchboard:
