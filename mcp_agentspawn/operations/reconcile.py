@@ -50,6 +50,7 @@ class Reconciler:
         self._likeness = Likeness()
         self._hearts = Heartbeats(services)
         self._due: dict[str, datetime] = {}
+        self._done: list[Action] = []
         self._running: dict[tuple[Lane, str], asyncio.Task[Sequence[Action]]] = {}
         self._turns = {lane: asyncio.Semaphore(AT_ONCE) for lane in ("change", "greet")}
         self._roots = {lane: asyncio.Semaphore(ROOTS_AT_ONCE) for lane in ("change", "greet")}
@@ -160,16 +161,21 @@ class Reconciler:
         self._running[lane, root] = asyncio.create_task(work)
 
     async def _finished(self) -> Sequence[Action]:
-        """What was done by all that has ended; of what failed the first failure is raised, once."""
+        """What was done by all that has ended; of what failed the first failure is raised, once.
+
+        What was done beside a failure is told the next time.
+        """
         if changes := [task for (lane, _), task in self._running.items() if lane in {"change", "clear"}]:
             await asyncio.wait(changes, timeout=SETTLES_WITHIN_SECONDS)
         ended = {key: task for key, task in self._running.items() if task.done()}
         for key in ended:
             del self._running[key]
         failures = [error for task in ended.values() if (error := task.exception()) is not None]
+        self._done += (action for task in ended.values() if task.exception() is None for action in task.result())
         if failures:
             raise failures[0]
-        return [action for task in ended.values() for action in task.result()]
+        done, self._done = self._done, []
+        return done
 
 
 def in_turns(of_roots: Iterable[Sequence[str]]) -> Sequence[str]:

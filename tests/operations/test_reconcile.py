@@ -475,6 +475,20 @@ async def test_tasks_are_followed_by_who_leads_and_by_no_other(monkeypatch: pyte
     assert looked == ["remote-1"]
 
 
+async def test_what_was_done_beside_a_failure_is_told_by_the_next_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = stage()
+    agent = await spawned(at.bench)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "clear", failing(RuntimeError("odd")))
+        at.bench.clock.advance(minutes=30)
+        with pytest.raises(RuntimeError):
+            await at.reconciler.run_pass()
+    assert await standing(at.bench) == set()
+
+    assert await at.passed() == [("expire", agent)]
+    assert await at.passed() == []
+
+
 async def test_what_takes_longer_than_a_pass_is_not_begun_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     at = stage()
     begun: list[None] = []
