@@ -17,6 +17,18 @@ ENDED: frozenset[TaskState] = frozenset({"completed", "canceled", "failed", "rej
 Asks = Literal["", "question", "tool_approval"]
 """What a task in `input_required` waits for: a word from its caller, or a person's tool approval."""
 
+AGENT_GONE = "task.agent_gone"
+AGENT_QUARANTINED = "task.agent_quarantined"
+FORGOTTEN = "task.forgotten"
+UNKNOWN_OUTCOME = "task.unknown_outcome"
+UNANSWERED = "task.unanswered"
+OVERDUE = "task.overdue"
+CANCELED = "task.canceled"
+REJECTED = "task.rejected"
+TOO_LARGE = "task.too_large"
+UNREADABLE = "task.unreadable"
+"""Why a task ended without its agent's own word; the last three with a refusal of `RemoteAgents`."""
+
 TASK_PREFIX = "task-"
 TASK_CHARACTERS = 32
 MOST_RESULT_BYTES = 64 * 1024

@@ -8,24 +8,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
-from mcp_agentspawn.core.delegation import Address, PendingCall, Task
-from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, UnknownOutcome, Upstream
-from mcp_agentspawn.core.model import Subagent
-from mcp_agentspawn.core.moments import is_over
-from mcp_agentspawn.guards import TaskRules
-from mcp_agentspawn.operations.acting import always
-from mcp_agentspawn.operations.services import Services
-from mcp_agentspawn.operations.storing import (
+from mcp_agentspawn.core.delegation import (
     AGENT_GONE,
     AGENT_QUARANTINED,
     FORGOTTEN,
     OVERDUE,
     UNANSWERED,
     UNKNOWN_OUTCOME,
-    count,
-    end,
-    store,
+    Address,
+    PendingCall,
+    Task,
 )
+from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, UnknownOutcome, Upstream
+from mcp_agentspawn.core.model import Subagent
+from mcp_agentspawn.core.moments import is_over
+from mcp_agentspawn.guards import TaskRules
+from mcp_agentspawn.operations.acting import always
+from mcp_agentspawn.operations.services import Services
+from mcp_agentspawn.operations.storing import count, end, store
 from mcp_agentspawn.operations.telling import UNKNOWN_AFTER, bring_answer, stop
 
 FIRST_LOOK_SECONDS = 0.01

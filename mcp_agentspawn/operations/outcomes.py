@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from mcp_agentspawn.core.delegation import Task
+from mcp_agentspawn.core.delegation import AGENT_GONE, AGENT_QUARANTINED, CANCELED, UNANSWERED, Task
 from mcp_agentspawn.core.ledger import Head, Ledger
 from mcp_agentspawn.core.model import Proposal
 from mcp_agentspawn.core.outcomes import End, Outcomes, keys_of
 from mcp_agentspawn.operations.answers import TrackRecord
 from mcp_agentspawn.operations.services import Services
 
-NOT_ITS_OWN = frozenset({"task.agent_gone", "task.agent_quarantined", "task.canceled", "task.unanswered"})
+NOT_ITS_OWN = frozenset({AGENT_GONE, AGENT_QUARANTINED, CANCELED, UNANSWERED})
 """Why a task may end through nothing that the agent did in it: it was removed, its quarantine is counted instead, its
 caller stopped it, or nobody answered what it asked. One that stops of its own accord has failed."""
 

@@ -35,14 +35,6 @@ MOST_READ = 64
 READ: OrderedDict[tuple[str, str], tuple[str, bool]] = OrderedDict()
 """Long texts by root and hash, as they were read: a question that waits is looked at again every few seconds."""
 
-AGENT_GONE = "task.agent_gone"
-AGENT_QUARANTINED = "task.agent_quarantined"
-FORGOTTEN = "task.forgotten"
-UNKNOWN_OUTCOME = "task.unknown_outcome"
-UNANSWERED = "task.unanswered"
-OVERDUE = "task.overdue"
-CANCELED = "task.canceled"
-
 
 async def store(services: Services, task: Task, report: Report) -> Task:
     """The task with what its agent reported. Stored when that is news, or was asked for in vain before."""

@@ -7,12 +7,10 @@ of the first, or a person's approval of its call, would approve a call of the se
 from collections.abc import Iterable
 from typing import Literal
 
-from mcp_agentspawn.core.delegation import Task
-from mcp_agentspawn.operations.storing import CANCELED, FORGOTTEN
+from mcp_agentspawn.core.delegation import CANCELED, FORGOTTEN, REJECTED, Task
 
 MOST_KEPT = 128
 """Tasks of one agent, with those that have ended: more are taken once old ones were cleared away."""
-REJECTED = "task.rejected"
 
 Obstacle = Literal["", "busy", "done", "conversation"]
 

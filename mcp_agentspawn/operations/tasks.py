@@ -4,7 +4,21 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from mcp_agentspawn.core.delegation import TASK_PREFIX, Address, Task
+from mcp_agentspawn.core.delegation import (
+    AGENT_GONE,
+    AGENT_QUARANTINED,
+    CANCELED,
+    FORGOTTEN,
+    OVERDUE,
+    REJECTED,
+    TASK_PREFIX,
+    TOO_LARGE,
+    UNANSWERED,
+    UNKNOWN_OUTCOME,
+    UNREADABLE,
+    Address,
+    Task,
+)
 from mcp_agentspawn.core.errors import Missing, Refused
 from mcp_agentspawn.core.model import Caller
 from mcp_agentspawn.core.ports import Record
@@ -14,18 +28,7 @@ from mcp_agentspawn.operations.answers import ArtifactOffer, Refusal, TaskAnswer
 from mcp_agentspawn.operations.following import follow, refresh
 from mcp_agentspawn.operations.refusing import refuse
 from mcp_agentspawn.operations.services import Services
-from mcp_agentspawn.operations.storing import (
-    AGENT_GONE,
-    AGENT_QUARANTINED,
-    CANCELED,
-    FORGOTTEN,
-    OVERDUE,
-    UNANSWERED,
-    UNKNOWN_OUTCOME,
-    end,
-    store,
-    stored_now,
-)
+from mcp_agentspawn.operations.storing import end, store, stored_now
 
 UNKNOWN_TASK = Reason("task.unknown", "You have no such task.", "task")
 NOT_CANCELABLE = Reason("task.not_cancelable", "The subagent can not stop a task that it has begun.", "task")
@@ -47,9 +50,9 @@ ENDS: Mapping[str, tuple[str, str]] = {
     UNANSWERED: ("It was given up: nobody answered what it asked.", "Ask your user, then begin anew."),
     OVERDUE: ("It was given up: it took too long.", "Ask for less at a time, or retire the subagent."),
     CANCELED: ("It was canceled.", "Nothing is left to do."),
-    "task.rejected": ("The subagent refused the message.", "Word it differently, or propose another subagent."),
-    "task.too_large": ("The subagent said more than is taken.", "Ask for a shorter answer, worded anew."),
-    "task.unreadable": ("What the subagent said can not be read.", "Propose another subagent."),
+    REJECTED: ("The subagent refused the message.", "Word it differently, or propose another subagent."),
+    TOO_LARGE: ("The subagent said more than is taken.", "Ask for a shorter answer, worded anew."),
+    UNREADABLE: ("What the subagent said can not be read.", "Propose another subagent."),
 }
 """Why a task ended without the agent's own word: what it means, and what to do then."""
 FAILED = "Read what it says, then word it differently, or propose another subagent."
