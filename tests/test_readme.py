@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mcp_agentspawn.adapters.registry.source import Source
+from mcp_agentspawn.core.audit_line import SEGMENT
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.operations.apply import ENTRY
 from mcp_agentspawn.server import tools
@@ -66,6 +67,15 @@ def test_every_reason_that_a_task_comes_to_nothing_is_named() -> None:
     events = {"task.intent", "task.outcome", "task.ended", "task.answered", "task.cancel"}
 
     assert {code for code in codes - events if f"`{code}`" not in lifecycle} == set()
+
+
+def test_every_event_of_the_audit_is_named() -> None:
+    named = (REPOSITORY / "docs" / "audit.md").read_text().partition("## Where it goes")[0]
+    sources = [file.read_text() for file in (REPOSITORY / "mcp_agentspawn").rglob("*.py")]
+    events = {event for text in sources for event in re.findall(r'\b_?[rR]ecord\(\s*"([a-z._]+)"', text)}
+
+    assert {event for event in events | {SEGMENT} if f"`{event}`" not in named} == set()
+    assert len(events) > 15
 
 
 def test_the_files_that_are_shown_for_registries_are_fit() -> None:
