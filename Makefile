@@ -29,7 +29,7 @@ lint: $(ENVIRONMENT) ## Format, lint and types
 soak: setup clients ## The tests with their full counts
 	@SOAK=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
-bench: setup clients ## Speed and memory, as ratios against the bare operation
+bench: setup ## Speed and memory, as ratios against the bare operation
 	@$(BIN)/python -m bench.spawn
 	@$(BIN)/python -m bench.hot
 	@$(BIN)/python -m bench.content
@@ -51,7 +51,7 @@ guarantees: $(ENVIRONMENT) ## docs/guarantees.md, from the table of promises and
 setup: $(ENVIRONMENT) $(KAGENT) ## The environment in .venv, kagent's agent runtime and the control plane's binaries; quick when nothing changed
 	@$(BIN)/python -m mcp_agentspawn.localplane --binaries-only
 
-clients: $(KAGENT) $(NODE) ## What only tests need: MCP Inspector, the conformance suite
+clients: $(NODE) ## What only tests need: MCP Inspector, the conformance suite
 
 $(ENVIRONMENT): requirements/dev.txt requirements/build.txt
 	@echo "Setting up the Python environment in .venv (about a minute, once)"

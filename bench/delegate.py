@@ -2,7 +2,7 @@
 
     python -m bench.delegate [--rounds N] [--save]
 
-The agent lives in kagent's own Python runtime (`make clients`) behind a scripted model. The ratio is of work that takes
+The agent lives in kagent's own Python runtime (`make setup`) behind a scripted model. The ratio is of work that takes
 a model a second, which is little, and a quarter of one, which is less; with a model that answers at once, what is added
 is seen alone.
 """
