@@ -9,8 +9,9 @@ from mcp_agentspawn.cli import FINDINGS, USAGE
 from mcp_agentspawn.cli.asking import lines, short
 from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.people import FINE, Cluster, as_person, complain, kubeconfig_option, reason_option
+from mcp_agentspawn.core.answering import Choice, counting, unanswerable, waits_for_people
 from mcp_agentspawn.core.delegation import Task, TaskAnswer, asked_digest
-from mcp_agentspawn.operations.answering import Choice, counting, is_taken, unanswerable, waits_for_people
+from mcp_agentspawn.operations.answering import is_taken
 from mcp_agentspawn.operations.services import random_suffix
 
 TAKEN_WITHIN_SECONDS = 10.0

@@ -7,8 +7,8 @@ from mcp_agentspawn.cli.escaping import escaped
 from mcp_agentspawn.cli.leaves import manifest_lines
 from mcp_agentspawn.cli.people import moment
 from mcp_agentspawn.cli.wording import fact, handle, odd, paragraph, section, sentence
+from mcp_agentspawn.core.answering import unanswerable
 from mcp_agentspawn.core.delegation import PendingCall, Task, TaskAnswer, asked_digest
-from mcp_agentspawn.operations.answering import unanswerable
 
 STRANGERS = "THE CALLS BELOW ARE WHAT THE SUBAGENT'S MODEL WROTE, whatever they say of themselves"
 TOO_LONG = "ITS ARGUMENTS ARE TOO LONG TO BE SHOWN WHOLE: it can only be rejected"

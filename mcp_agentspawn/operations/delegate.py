@@ -10,6 +10,7 @@ from mcp_agentspawn.core.errors import Conflict, Refused, UnknownOutcome
 from mcp_agentspawn.core.expiry import stands
 from mcp_agentspawn.core.model import FINAL_PHASES, Caller, Phase, Proposal, Subagent
 from mcp_agentspawn.core.ports import Record
+from mcp_agentspawn.core.taking import obstacle
 from mcp_agentspawn.core.verdict import Outcome, Reason
 from mcp_agentspawn.guards import Policy
 from mcp_agentspawn.guards.lineage import account_recreated
@@ -20,7 +21,6 @@ from mcp_agentspawn.operations.handshake import greet
 from mcp_agentspawn.operations.refusing import NO_POLICY, refuse
 from mcp_agentspawn.operations.services import Services, random_suffix
 from mcp_agentspawn.operations.storing import end
-from mcp_agentspawn.operations.taking import obstacle
 from mcp_agentspawn.operations.tasks import UNKNOWN_TASK, answered, own_task, unanswered
 from mcp_agentspawn.operations.telling import MOST_SENT, Unheard, claim, tell
 from mcp_agentspawn.operations.views import phase_of

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 
+from mcp_agentspawn.core.answering import counting
 from mcp_agentspawn.core.delegation import Address, Message, Report, Task, TaskAnswer, message_id
 from mcp_agentspawn.core.errors import Conflict, Unavailable, UnknownOutcome, Upstream
 from mcp_agentspawn.core.moments import is_over
 from mcp_agentspawn.core.ports import Record
-from mcp_agentspawn.operations.answering import counting
 from mcp_agentspawn.operations.services import Services
 from mcp_agentspawn.operations.storing import store
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from mcp_agentspawn.core.answering import Choice, counting, unanswerable, waits_for_people
 from mcp_agentspawn.core.delegation import PendingCall, Task, TaskAnswer, asked_digest
-from mcp_agentspawn.operations.answering import Choice, counting, is_taken, unanswerable, waits_for_people
+from mcp_agentspawn.operations.answering import is_taken
 from tests.builders import NOON, bench, stored_task, task
 
 CALL = PendingCall("call-1", "fetch", '{"url":"https://example.com"}')

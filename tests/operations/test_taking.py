@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from mcp_agentspawn.core.taking import MOST_KEPT, Obstacle, obstacle
 from mcp_agentspawn.operations.answers import Refusal
 from mcp_agentspawn.operations.delegate import delegate
-from mcp_agentspawn.operations.taking import MOST_KEPT, Obstacle, obstacle
 from tests.builders import CALLER, bench, task, template
 from tests.operations.work import ASKS, DONE, WAITS_FOR_PEOPLE, given, refused, report, stored, worker
 
