@@ -281,6 +281,12 @@ class Subagent:
     fingerprint: str = field(default="", compare=False)
 
     @property
+    def root(self) -> str:
+        """The name of the root whose tree it belongs to; `""` when it is nobody's."""
+        root = Root.of_virtual_user(self.virtual_user, self.home)
+        return root.name if root else ""
+
+    @property
     def expires_at(self) -> datetime:
         """Its creation plus the approved lifetime: an Agent is never altered, so neither is this."""
         return self.created_at + self.lifetime

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.expiry import Action, Seen
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import Proposal, Root, Subagent
+from mcp_agentspawn.core.model import Proposal, Subagent
 from mcp_agentspawn.operations.acting import act_on_all
 from mcp_agentspawn.operations.clearing import clear
 from mcp_agentspawn.operations.services import Services
@@ -31,7 +31,7 @@ async def read_all(services: Services) -> Sequence[Seen]:
     asked = [proposal for proposal in await services.proposals.all() if proposal.home in homes]
     # Nothing is concluded about a root whose namespace was not read: its agents may well stand there.
     names = {root.name for root in services.roots} | {proposal.root for proposal in asked}
-    names |= {name for name in map(_root_of, found) if name}
+    names |= {agent.root for agent in found if agent.root}
     ledgers = [await services.ledgers.look(name, fresh=True) for name in sorted(names)]
     return _by_root(found, asked, ledgers, await services.tasks.all())
 
@@ -43,14 +43,9 @@ def _by_root(
     proposals: dict[str, dict[str, Proposal]] = defaultdict(dict)
     tasks: dict[str, list[Task]] = defaultdict(list)
     for agent in found:
-        agents[_root_of(agent)][agent.id] = agent
+        agents[agent.root][agent.id] = agent
     for proposal in asked:
         proposals[proposal.root][proposal.id] = proposal
     for task in given:
         tasks[task.root].append(task)
     return [Seen(agents[ledger.root], proposals[ledger.root], ledger, tuple(tasks[ledger.root])) for ledger in ledgers]
-
-
-def _root_of(agent: Subagent) -> str:
-    root = Root.of_virtual_user(agent.virtual_user, agent.home)
-    return root.name if root else ""

@@ -1,6 +1,10 @@
+from datetime import timedelta
+
+import pytest
+
 from mcp_agentspawn.core.errors import ConfigError
-from mcp_agentspawn.core.model import Root
-from tests.builders import ROOT
+from mcp_agentspawn.core.model import Root, Subagent
+from tests.builders import NOON, ROOT
 
 
 def test_a_root_has_one_name_for_each_place() -> None:
@@ -10,6 +14,11 @@ def test_a_root_has_one_name_for_each_place() -> None:
 
 def test_a_root_is_found_again_by_its_name() -> None:
     assert Root.named(ROOT.name, ROOT.home) == ROOT
+
+
+@pytest.mark.parametrize(("user", "root"), [(ROOT.virtual_user, ROOT.name), ("alice", ""), ("", "")])
+def test_an_agent_is_of_the_root_that_wrote_it_and_otherwise_nobodys(user: str, root: str) -> None:
+    assert Subagent("sub-a", "uid", ROOT.home, user, "", "researcher", "r", timedelta(hours=1), NOON).root == root
 
 
 def test_a_long_root_is_found_by_a_label_that_fits() -> None:

@@ -17,7 +17,7 @@ from mcp_agentspawn.adapters.kubernetes.proposals import proposal_of
 from mcp_agentspawn.adapters.kubernetes.tasks import task_of
 from mcp_agentspawn.core.delegation import Task
 from mcp_agentspawn.core.ledger import Ledger
-from mcp_agentspawn.core.model import Grant, Proposal, Request, RestsOn, Root, Step, Subagent
+from mcp_agentspawn.core.model import Grant, Proposal, Request, RestsOn, Step, Subagent
 
 AGENT_OF_POD = "kagent"
 """The label by which kagent's controller says whose pod it is."""
@@ -50,7 +50,7 @@ class Pod:
 def slim_agent(stored: Mapping[str, Any]) -> Subagent | None:
     """A subagent without its manifest; `None` for an Agent that is not ours."""
     agent = subagent_of(stored)
-    return _slim(replace(agent, manifest=NOTHING)) if root_of(agent) else None
+    return _slim(replace(agent, manifest=NOTHING)) if agent.root else None
 
 
 def slim_proposal(stored: Mapping[str, Any]) -> Proposal:
@@ -88,9 +88,8 @@ def slim_pod(stored: Mapping[str, Any]) -> Pod | None:
 
 
 def root_of(agent: Subagent) -> str:
-    """The name of the root whose tree it belongs to; `""` when it is nobody's."""
-    root = Root.of_virtual_user(agent.virtual_user, agent.home)
-    return sys.intern(root.name) if root else ""
+    """`agent.root`, held once."""
+    return sys.intern(agent.root)
 
 
 def _container(status: Mapping[str, Any]) -> Container:

@@ -58,7 +58,7 @@ class MemoryObserver:
 
     def roots(self) -> Collection[str]:
         """See `core.watching.Observer.roots`."""
-        agents = {_root_of(agent) for agent in self._standing()}
+        agents = {agent.root for agent in self._standing()}
         return self._roots | agents | {proposal.root for proposal in self._proposals.held()}
 
     def take_changed(self) -> Collection[str]:
@@ -67,7 +67,7 @@ class MemoryObserver:
 
     def seen(self, root: str) -> Seen:
         """See `core.watching.Observer.seen`."""
-        agents = {agent.id: agent for agent in self._standing() if _root_of(agent) == root}
+        agents = {agent.id: agent for agent in self._standing() if agent.root == root}
         proposals = (proposal for proposal in self._proposals.held() if proposal.root == root)
         return Seen(
             agents=agents,
@@ -81,8 +81,3 @@ class MemoryObserver:
 
     def _standing(self) -> list[Subagent]:
         return [replace(agent, manifest={}) for home in self._homes for agent in self._agents.held(home)]
-
-
-def _root_of(agent: Subagent) -> str:
-    root = Root.of_virtual_user(agent.virtual_user, agent.home)
-    return root.name if root else ""
