@@ -11,6 +11,7 @@ from mcp_agentspawn.core.expiry import QUARANTINE_KEPT_FOR
 from mcp_agentspawn.operations import quarantine as module
 from mcp_agentspawn.operations.browse import get_subagent
 from mcp_agentspawn.operations.credentials import caller_of
+from mcp_agentspawn.operations.outcomes import record_quarantine
 from mcp_agentspawn.operations.propose import propose
 from mcp_agentspawn.operations.repair import repair
 from tests.builders import CALLER, ROOT, Bench, ask
@@ -126,13 +127,13 @@ async def test_what_the_ledger_would_not_take_at_first_is_counted_once_it_is_cut
 ) -> None:
     setup = grove()
     agent = await suspicious(setup)
-    record, answers = module.record_quarantine, iter([Unavailable("no answer")])
+    answers = iter([Unavailable("no answer")])
 
     async def once_in_vain(*arguments: Any) -> None:
         if error := next(answers, None):
             raise error
         assert await is_cut_off(setup, agent)
-        await record(*arguments)
+        await record_quarantine(*arguments)
 
     monkeypatch.setattr(module, "record_quarantine", once_in_vain)
     await repair(setup.services)
