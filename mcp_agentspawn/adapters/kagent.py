@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Literal
 
-from mcp_agentspawn.core.delegation import Card, CardSkill
+from mcp_agentspawn.core.delegation import Card
 from mcp_agentspawn.core.errors import Refused
 from mcp_agentspawn.core.model import AgentDescription, Compaction, Lineage, Manifest, Root, Skill, ToolSelection
 from mcp_agentspawn.core.names import (
@@ -62,7 +62,7 @@ class KagentAgent:
         """The card that kagent builds; one of an image bears what that image says."""
         if agent.image:
             return None
-        return Card(agent.id.replace("-", "_"), tuple(CardSkill(skill.id, skill.name) for skill in agent.skills))
+        return Card(agent.id.replace("-", "_"), tuple(skill.id for skill in agent.skills))
 
     def _image(self, agent: AgentDescription) -> dict[str, Any]:
         """An image and nothing beside it: commands, variables, volumes and accounts are never a registry's to say."""

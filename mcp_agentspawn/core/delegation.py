@@ -158,19 +158,11 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class CardSkill:
-    """One skill of an agent's card."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Card:
-    """What an agent says that it is (an A2A agent card)."""
+    """What an agent says that it is (an A2A agent card); `skills` are their ids."""
 
     name: str
-    skills: tuple[CardSkill, ...] = ()
+    skills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +191,6 @@ class Report:
     """
 
     remote: str
-    context: str
     state: TaskState
     text: str = ""
     truncated: bool = False
@@ -241,7 +232,7 @@ class Tasks(Protocol):
     """Tasks as they are stored."""
 
     async def create(self, task: Task) -> Task:
-        """Store it. Raises `Conflict` when its id is taken."""
+        """Store a new one, of which nothing has become yet. Raises `Conflict` when its id is taken."""
         ...
 
     async def get(self, id_: str) -> Task | None:

@@ -63,8 +63,7 @@ async def expose(services: Services, agent: Subagent, proposal: Proposal) -> Pro
 
 
 def _same(card: Card, expected: Card) -> bool:
-    skills = sorted(skill.id for skill in card.skills)
-    return card.name == expected.name and skills == sorted(skill.id for skill in expected.skills)
+    return card.name == expected.name and sorted(card.skills) == sorted(expected.skills)
 
 
 def _record(event: str, agent: Subagent, proposal: Proposal, outcome: str = "") -> Record:

@@ -23,13 +23,13 @@ from starlette.applications import Starlette
 
 from mcp_agentspawn.adapters.a2a import A2aAgents
 from mcp_agentspawn.adapters.memory.delegation import MemoryRemoteAgents
-from mcp_agentspawn.core.delegation import Address, Card, CardSkill, Message, PendingCall, RemoteAgents, Report
+from mcp_agentspawn.core.delegation import Address, Card, Message, PendingCall, RemoteAgents, Report
 from mcp_agentspawn.core.errors import Unavailable
 from mcp_agentspawn.localplane.tools import tool_servers
 from tests.clients.orchestrators import orchestrator
 from tests.clients.scripted_model import ToolCall, scripted_model
 
-SKILLS = (CardSkill("look-up", "Look something up"), CardSkill("sum-up", "Sum something up"))
+SKILLS = ("look-up", "sum-up")
 QUESTIONS = {"questions": [{"question": "Which cluster?", "choices": ["east", "west"]}]}
 ASKED = PendingCall("call-1", "ask_user", '{"questions":[{"choices":["east","west"],"question":"Which cluster?"}]}')
 QUESTION_TEXT = "Which cluster?\n- east\n- west"
@@ -60,12 +60,12 @@ class MemoryRemoteAgentsStage(RemoteAgentsStage):
     agents: MemoryRemoteAgents
 
     def teach(self, behaviour: str) -> None:
-        asking = Report("", "", "input_required", QUESTION_TEXT, asks="question", pending=(ASKED,))
-        waiting = Report("", "", "input_required", asks="tool_approval", pending=(TOOL,))
+        asking = Report("", "input_required", QUESTION_TEXT, asks="question", pending=(ASKED,))
+        waiting = Report("", "input_required", asks="tool_approval", pending=(TOOL,))
         working, done, canceled = (
-            Report("", "", "working"),
-            Report("", "", "completed", "east"),
-            Report("", "", "canceled"),
+            Report("", "working"),
+            Report("", "completed", "east"),
+            Report("", "canceled"),
         )
         scripts = {"ask": [asking, done], "approval": [waiting, done], "slow": [working, working, canceled]}
         self.agents.script["helper-1"] = scripts[behaviour]
@@ -175,7 +175,7 @@ def card(wire: str) -> a2a.AgentCard:
         default_input_modes=["text"],
         default_output_modes=["text"],
         supported_interfaces=[elsewhere],
-        skills=[a2a.AgentSkill(id=skill.id, name=skill.name, description="-", tags=["-"]) for skill in SKILLS],
+        skills=[a2a.AgentSkill(id=skill, name=skill, description="-", tags=["-"]) for skill in SKILLS],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcp_agentspawn.core.delegation import Card, CardSkill
+from mcp_agentspawn.core.delegation import Card
 from mcp_agentspawn.core.digest import canonical
 from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable
 from mcp_agentspawn.core.expiry import Seen
@@ -42,11 +42,11 @@ async def test_an_agent_with_the_card_that_was_approved_is_ready() -> None:
 @pytest.mark.parametrize(
     "card",
     [
-        Card("another", (CardSkill("research", "Research"),)),
+        Card("another", ("research",)),
         Card("its own", ()),
-        Card("its own", (CardSkill("research", "Research"), CardSkill("admin", "Admin"))),
-        Card("its own", (CardSkill("research", "Research"), CardSkill("research", "Research"))),
-        Card("its own", (CardSkill("other", "Research"),)),
+        Card("its own", ("research", "admin")),
+        Card("its own", ("research", "research")),
+        Card("its own", ("other",)),
     ],
 )
 async def test_an_agent_with_another_card_goes_into_quarantine(card: Card) -> None:
@@ -58,14 +58,6 @@ async def test_an_agent_with_another_card_goes_into_quarantine(card: Card) -> No
 
     assert (marked.phase, marked.history[-1].reason) == ("quarantined", "card")
     assert set(await setup.world.cordon.standing(HOME)) == {agent.id}
-
-
-async def test_what_a_skill_is_called_is_no_difference() -> None:
-    setup = bench()
-    agent, stored = await started(setup)
-    setup.remote_agents.cards[agent.id] = Card(agent.id.replace("-", "_"), (CardSkill("research", "Recherche"),))
-
-    assert (await greet(setup.services, agent, stored)).phase == "ready"
 
 
 @pytest.mark.parametrize("error", [Unavailable("no answer"), Refused("unreadable", "no card")])
@@ -92,7 +84,7 @@ async def test_of_an_image_it_is_enough_that_it_answers() -> None:
     kind = setup.services.kind
     instructed = kind.read(json.loads(stored.manifest))
     image = replace(instructed, image=SOME_IMAGE, instructions="", model="", tools=(), skills=(), compaction=None)
-    setup.remote_agents.cards[agent.id] = Card("Anything", (CardSkill("anything", "Anything"),))
+    setup.remote_agents.cards[agent.id] = Card("Anything", ("anything",))
 
     assert await ask_card(setup.services, agent, replace(stored, manifest=canonical(kind.manifest(image)))) == "same"
 

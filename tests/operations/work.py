@@ -16,7 +16,7 @@ ASKED = PendingCall("call-2", "ask_user", '{"questions":[{"question":"Which one?
 
 def report(**changes: object) -> Report:
     """What an agent says; it works on it, unless a test says otherwise."""
-    return Report(**({"remote": "", "context": "c", "state": "working"} | changes))  # type: ignore[arg-type]  # a test's changes are its own
+    return Report(**({"remote": "", "state": "working"} | changes))  # type: ignore[arg-type]  # a test's changes are its own
 
 
 ASKS = report(state="input_required", asks="question", text="Which one?", pending=(ASKED,))

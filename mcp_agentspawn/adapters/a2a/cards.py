@@ -4,7 +4,7 @@ from typing import Any
 
 from mcp_agentspawn.adapters.a2a.patience import Wire
 from mcp_agentspawn.adapters.a2a.sound import Unreadable, sound
-from mcp_agentspawn.core.delegation import Card, CardSkill
+from mcp_agentspawn.core.delegation import Card
 
 MOST_SKILLS = 256
 MOST_NAME_CHARACTERS = 256
@@ -19,11 +19,7 @@ def card_of(body: bytes) -> tuple[Card, Wire]:
     skills = card.get("skills", [])
     if not isinstance(skills, list) or len(skills) > MOST_SKILLS:
         raise Unreadable("no list of skills")
-    return Card(_name(card, "name"), tuple(_skill(skill) for skill in skills)), _wire(card)
-
-
-def _skill(skill: Any) -> CardSkill:
-    return CardSkill(_name(skill, "id"), _name(skill, "name"))
+    return Card(_name(card, "name"), tuple(_name(skill, "id") for skill in skills)), _wire(card)
 
 
 def _name(said: Any, key: str) -> str:

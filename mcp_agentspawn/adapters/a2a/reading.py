@@ -35,14 +35,14 @@ def report_of(said: Said) -> Report:
     """What an agent says. Raises `Unreadable` when it can not be told."""
     if isinstance(said, a2a.Message):
         text, truncated = _bounded(_texts(said.parts))
-        return Report("", _id(said.context_id), "completed", text, truncated, _files([("", "", said.parts)]))
+        return Report("", "completed", text, truncated, _files([("", "", said.parts)]))
     state = STATES.get(said.status.state, "working")
     if not said.id:
         raise Unreadable("a task without an id")
     if state == "input_required":
         return _asking(said)
     text, truncated = _bounded(_result(said)) if _has_result(said, state) else ("", False)
-    return Report(_id(said.id), _id(said.context_id), state, text, truncated, _files(_made(said)))
+    return Report(_id(said.id), state, text, truncated, _files(_made(said)))
 
 
 def _has_result(task: a2a.Task, state: TaskState) -> bool:
@@ -56,7 +56,7 @@ def _asking(task: a2a.Task) -> Report:
     asks = asks_of(pending)
     questions = [question_text(pending)] if asks == "question" and pending else _texts(parts, data=False)
     text, truncated = _bounded(questions)
-    return Report(_id(task.id), _id(task.context_id), "input_required", text, truncated, (), asks=asks, pending=pending)
+    return Report(_id(task.id), "input_required", text, truncated, (), asks=asks, pending=pending)
 
 
 def _result(task: a2a.Task) -> Iterator[str]:

@@ -72,7 +72,7 @@ class MemoryRemoteAgents:
         self._answering(at)
         self.said.append((at, message))
         remote = message.task or f"remote-{len(self.said)}"
-        echo = Report(remote, message.context, "completed", message.text)
+        echo = Report(remote, "completed", message.text)
         return self._report(at, remote, echo)
 
     async def look(self, at: Address, remote: str) -> Report:

@@ -9,7 +9,7 @@ from mcp_agentspawn.adapters.a2a import A2aAgents
 from mcp_agentspawn.adapters.a2a import agents as module
 from mcp_agentspawn.adapters.a2a.exchange import Exchange
 from mcp_agentspawn.adapters.a2a.reading import MOST_ARTIFACTS, MOST_NAME_CHARACTERS, MOST_TEXT_BYTES
-from mcp_agentspawn.core.delegation import Address, Artifact, Card, CardSkill
+from mcp_agentspawn.core.delegation import Address, Artifact, Card
 from mcp_agentspawn.core.errors import Refused, Unavailable
 from tests.adapters.a2a.hostile import (
     CARD,
@@ -167,7 +167,7 @@ async def test_a_wire_that_is_spoken_no_more_fails_no_task_and_is_asked_for_agai
         {"name": "x" * 300},
         {**CARD, "skills": {}},
         {**CARD, "skills": [1]},
-        {**CARD, "skills": [{"id": "s"}]},
+        {**CARD, "skills": [{"name": "S"}]},
         {**CARD, "skills": SKILLS * 300},
         [],
     ],
@@ -184,7 +184,7 @@ async def test_a_card_that_can_not_be_read_is_refused_and_so_is_a_message_to_its
 
 async def test_a_card_is_its_name_and_its_skills() -> None:
     async with agent(answering(json.dumps(CARD_10).encode())) as stranger, talking(stranger) as agents:
-        assert await agents.card(HERE) == Card("helper_1", (CardSkill("s", "S"),))
+        assert await agents.card(HERE) == Card("helper_1", ("s",))
 
 
 @pytest.mark.parametrize("wire", ["0.3", "1.0"])

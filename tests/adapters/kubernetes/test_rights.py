@@ -42,7 +42,7 @@ PATH = re.compile(
 )
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 BY_NAME = {"apiextensions.k8s.io", "admissionregistration.k8s.io", "coordination.k8s.io"}
-WAITING = Report("", "", "input_required", asks="tool_approval", pending=(PendingCall("call-1", "fetch", "{}"),))
+WAITING = Report("", "input_required", asks="tool_approval", pending=(PendingCall("call-1", "fetch", "{}"),))
 OF_THE_SERVER = {("agentspawn", SYSTEM), ("agentspawn-server", "subagents"), ("agentspawn-server", "")}
 
 
