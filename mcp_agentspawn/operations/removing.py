@@ -7,7 +7,7 @@ it is removed, and whoever looks at it later sees what led to it.
 from contextlib import suppress
 
 from mcp_agentspawn.core.errors import Upstream
-from mcp_agentspawn.core.expiry import Action, Seen, quarantined_at
+from mcp_agentspawn.core.expiry import REMOVALS, Action, Seen, quarantined_at
 from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.core.model import Proposal, Root, Subagent
 from mcp_agentspawn.operations import places
@@ -27,9 +27,9 @@ TOLD = {
 
 async def remove(services: Services, seen: Seen, action: Action, head: Head) -> bool:
     """Do what this action says of an agent that goes, or of what one that is gone has left; whether it is done."""
+    if action.verb in REMOVALS:
+        return await _take_away(services, seen, action, head)
     match action.verb:
-        case "expire" | "remove" | "orphan" | "finish":
-            return await _take_away(services, seen, action, head)
         case "release":
             return await _release(services, seen, action, head)
         case "fence":
@@ -41,8 +41,10 @@ async def remove(services: Services, seen: Seen, action: Action, head: Head) -> 
             await _forget(services, seen.proposals[action.id])
         case "lapse":
             await services.proposals.mark(seen.proposals[action.id], "lapsed", reason="expired")
-        case _:
+        case "retire":
             await end(services, seen.proposals[action.id], "gone")
+        case verb:
+            raise ValueError(f"Nobody does what {verb} says.")
     return True
 
 

@@ -4,10 +4,12 @@ from typing import Any
 import pytest
 
 from mcp_agentspawn.core.errors import Conflict, Refused, Unavailable, UnknownOutcome
-from mcp_agentspawn.core.expiry import ABANDONED_AFTER
+from mcp_agentspawn.core.expiry import ABANDONED_AFTER, Action
+from mcp_agentspawn.core.ledger import Head
 from mcp_agentspawn.operations.answers import Proposed
 from mcp_agentspawn.operations.apply import apply
-from mcp_agentspawn.operations.repair import repair
+from mcp_agentspawn.operations.removing import remove
+from mcp_agentspawn.operations.repair import read_all, repair
 from tests.builders import CALLER, ROOT, Bench, bench
 from tests.operations.doubles import failing
 from tests.operations.trees import held, proposed, stored_as
@@ -223,3 +225,13 @@ async def test_a_place_is_not_free_while_its_agent_stands_in_a_home_that_the_roo
 
     assert await repaired(setup) == []
     assert await held(setup) == {made.proposal}
+
+
+async def test_what_nobody_is_there_for_is_not_taken_for_something_else() -> None:
+    setup = bench()
+    made = await spawned(setup)
+    (seen, *_) = await read_all(setup.services)
+
+    with pytest.raises(ValueError, match="clear"):
+        await remove(setup.services, seen, Action("clear", made.proposal), Head("writer", 1, ""))
+    assert (await stored_as(setup, made.proposal)).phase == "starting"
