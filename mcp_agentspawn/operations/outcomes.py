@@ -15,7 +15,7 @@ NOT_ITS_OWN = frozenset({AGENT_GONE, AGENT_QUARANTINED, CANCELED, UNANSWERED})
 caller stopped it, or nobody answered what it asked. One that stops of its own accord has failed."""
 
 
-async def record_end(services: Services, task: Task, head: Head | None = None) -> None:
+async def record_end(services: Services, task: Task, head: Head) -> None:
     """Count the end of this task for its template and its registry entry; once more changes nothing.
 
     `head` is where the audit stood when the end was recorded there.
@@ -27,18 +27,18 @@ async def record_end(services: Services, task: Task, head: Head | None = None) -
     await _count(services, task.root, keys_of(task.template, task.entry), count, head)
 
 
-async def record_quarantine(services: Services, proposal: Proposal, head: Head | None = None) -> None:
+async def record_quarantine(services: Services, proposal: Proposal, head: Head) -> None:
     """Count the quarantine of this proposal's agent in the same way."""
     keys = keys_of(proposal.request.template, proposal.request.entry)
     await _count(services, proposal.root, keys, partial(Outcomes.quarantined, agent=proposal.id), head)
 
 
 async def _count(
-    services: Services, root: str, keys: Sequence[str], count: Callable[[Outcomes], Outcomes], head: Head | None
+    services: Services, root: str, keys: Sequence[str], count: Callable[[Outcomes], Outcomes], head: Head
 ) -> None:
     def counted(ledger: Ledger) -> tuple[Ledger, None]:
         grown = ledger.counted(keys, count)
-        return (grown if grown is ledger or head is None else grown.anchored(head)), None
+        return (grown if grown is ledger else grown.anchored(head)), None
 
     await services.ledgers.change(root, counted)
 

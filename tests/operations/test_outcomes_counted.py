@@ -31,7 +31,7 @@ async def outcomes(setup: Bench) -> dict[str, Outcomes]:
 async def test_the_end_of_a_task_is_counted_for_its_template_and_its_entry() -> None:
     setup = bench()
 
-    await record_end(setup.services, done(entry=HANDLE))
+    await record_end(setup.services, done(entry=HANDLE), HEAD)
 
     counted = Outcomes(1, 1, 90, 2, 0, ("task-1",))
     assert await outcomes(setup) == {"template:researcher": counted, ENTRY: counted}
@@ -57,7 +57,7 @@ async def test_only_what_was_completed_succeeded_and_an_agent_that_stops_of_its_
 ) -> None:
     setup = bench()
 
-    await record_end(setup.services, done(state=state))
+    await record_end(setup.services, done(state=state), HEAD)
 
     known = (await outcomes(setup)).get("template:researcher", Outcomes())
     assert (known.tasks, known.succeeded) == (counted, succeeded)
@@ -77,7 +77,7 @@ async def test_a_task_that_ended_through_somebody_else_is_no_failure_of_its_agen
 ) -> None:
     setup = bench()
 
-    await record_end(setup.services, done(state=state, reason=reason))
+    await record_end(setup.services, done(state=state, reason=reason), HEAD)
 
     assert await outcomes(setup) == {}
 
@@ -88,7 +88,7 @@ async def test_a_task_that_ended_through_somebody_else_is_no_failure_of_its_agen
 async def test_a_time_that_is_not_known_counts_as_none(unknown: dict[str, Any]) -> None:
     setup = bench()
 
-    await record_end(setup.services, done(**unknown))
+    await record_end(setup.services, done(**unknown), HEAD)
 
     assert (await outcomes(setup))["template:researcher"].seconds == 0
 
@@ -110,16 +110,16 @@ async def test_a_quarantine_is_counted_once_for_what_its_agent_was_made_of() -> 
 async def test_nobody_else_s_history_is_touched() -> None:
     setup = bench()
 
-    await record_end(setup.services, done())
+    await record_end(setup.services, done(), HEAD)
 
     assert (await setup.services.ledgers.look(OTHER.name)).outcomes == {}
 
 
 async def test_a_record_is_shown_by_what_it_is_of_with_a_mean_and_a_score() -> None:
     setup = bench()
-    await record_end(setup.services, done(entry=HANDLE))
-    await record_end(setup.services, done(id="task-2", state="failed", ended_at=NOON, tries=0))
-    await record_end(setup.services, done(id="task-3", state="failed", ended_at=NOON, tries=1))
+    await record_end(setup.services, done(entry=HANDLE), HEAD)
+    await record_end(setup.services, done(id="task-2", state="failed", ended_at=NOON, tries=0), HEAD)
+    await record_end(setup.services, done(id="task-3", state="failed", ended_at=NOON, tries=1), HEAD)
     ledger = await setup.services.ledgers.look(ROOT.name)
 
     of_template, of_entry = track_record(ledger, "researcher", HANDLE)
@@ -144,7 +144,7 @@ async def test_where_there_were_quarantines_alone_there_is_no_mean() -> None:
 async def test_a_subagent_is_shown_with_the_record_of_what_it_is_made_of() -> None:
     setup = bench()
     agent = await worker(setup)
-    await record_end(setup.services, done(agent=agent))
+    await record_end(setup.services, done(agent=agent), HEAD)
     found = await get_subagent(setup.services, CALLER, agent)
 
     assert isinstance(found, Found)
@@ -154,7 +154,7 @@ async def test_a_subagent_is_shown_with_the_record_of_what_it_is_made_of() -> No
 async def test_a_template_is_listed_with_the_risk_that_its_record_makes() -> None:
     setup = bench()
     for number in range(5):
-        await record_end(setup.services, done(id=f"task-{number}", state="failed"))
+        await record_end(setup.services, done(id=f"task-{number}", state="failed"), HEAD)
     listed = await list_templates(setup.services, CALLER)
 
     assert isinstance(listed, Templates)
