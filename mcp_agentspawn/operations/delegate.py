@@ -118,8 +118,7 @@ async def _worker(services: Services, caller: Caller, id_: str) -> tuple[Subagen
 
 def _is_whole(services: Services, agent: Subagent, proposal: Proposal) -> bool:
     """Whether it is the very Agent that the proposal became, and within its time."""
-    is_its_own = proposal.phase == "ready" and agent.uid == proposal.agent_uid
-    return is_its_own and stands(services.clock.now(), agent)
+    return agent.uid == proposal.agent_uid and stands(services.clock.now(), agent)
 
 
 async def _start(errand: Errand, context: str, thread: str) -> TaskAnswered | Refusal:
