@@ -1,6 +1,6 @@
 """What is due about an agent that stands: its handshake, its crashes, its one task, its quarantine, its line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
@@ -93,6 +93,59 @@ def test_people_are_told_of_each_crash_once_and_then_it_is_greeted_all_the_same(
     assert due(replace(world, proposals=told)) == about("greet")
     assert due(replace(world, proposals=told, crashes={"sub-a": 4})) == about("alert", "crashes-4")
     assert due(replace(world, proposals=told, crashes={"sub-a": 2})) == about("greet")
+
+
+@pytest.mark.parametrize(
+    ("told", "crashes", "follows"),
+    [
+        (1, 2, []),
+        (2, 3, about("alert", "crashes-3")),
+        (3, 3, []),
+        (4, 3, []),  # another pod, which has crashed less often so far
+        (3, 4, about("alert", "crashes-4")),
+        (4, 5, about("quarantine", "crashes")),
+        (5, 5, about("quarantine", "crashes")),
+        (7, 0, []),
+    ],
+)
+def test_what_follows_of_crashes_is_what_people_were_not_told_of_yet(
+    told: int, crashes: int, follows: list[Action]
+) -> None:
+    world = seen(phase="ready", crashes={"sub-a": crashes} if crashes else {})
+
+    assert due(with_changed(world, stored={"crashing": Crashing(told, NOON)})) == follows
+
+
+def with_changed(world: Seen, agent: Mapping[str, object] = {}, stored: Mapping[str, object] = {}) -> Seen:
+    """The same, but for this of the one agent and its proposal."""
+    agents = {"sub-a": replace(world.agents["sub-a"], **agent)}  # type: ignore[arg-type]  # a test's own
+    proposals = {"sub-a": replace(world.proposals["sub-a"], **stored)}  # type: ignore[arg-type]  # the same
+    return replace(world, agents=agents, proposals=proposals)
+
+
+def test_of_all_that_is_due_of_an_agent_what_weighs_most_is_done() -> None:
+    """Each line adds a cause to those before, and outweighs them."""
+    world = seen(replace(AGENT, ready=True))
+    assert due(world) == about("greet")
+    world = with_changed(world, stored={"phase": "proposed"})
+    assert due(world) == about("mark")
+    world = replace(world, crashes={"sub-a": 3})
+    assert due(world) == about("alert", "crashes-3")
+    world = replace(world, crashes={"sub-a": 5})
+    assert due(world) == about("quarantine", "crashes")
+    world = with_changed(world, agent={"fingerprint": "sha256:other"}, stored={"fingerprint": "sha256:approved"})
+    assert due(world) == about("quarantine", "drift")
+    world = with_changed(world, stored={"phase": "retiring"})
+    assert due(world) == about("finish")
+    world = with_changed(world, agent={"parent": "sub-gone"})
+    assert due(world) == about("orphan")
+    world = with_changed(world, stored={"phase": "quarantined"})
+    assert due(world) == about("cordon")
+    world = with_changed(world, agent={"lifetime": timedelta(0)})
+    assert due(world) == about("expire")
+    world = replace(world, ledger=replace(world.ledger, live={}))
+    assert due(world) == about("remove")
+    assert due(with_changed(world, agent={"deleting": True})) == []
 
 
 def test_nothing_is_told_of_an_agent_that_is_leaving_or_gone() -> None:
