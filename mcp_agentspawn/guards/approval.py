@@ -44,8 +44,7 @@ class ApprovalGuard(ManifestGuard):
 
     async def check(self, rendered: Rendered, facts: Facts) -> Verdict:
         """Hold until enough different people have approved these very bytes; deny once one has denied, asked or not."""
-        stored, outcomes = rendered.proposal, await self.record(rendered, facts)
-        needed = PEOPLE[self.risk(rendered.template, rendered.request, stored, outcomes)]
+        stored, (needed, doubts) = rendered.proposal, await self.needed(rendered, facts)
         decisions = counted(stored, await facts.approvals(stored.id, fresh=needed > 0)) if stored else ()
         if is_denied(decisions):
             return Deny((Reason("approval.denied", "A person has decided against this subagent."),))
@@ -53,7 +52,13 @@ class ApprovalGuard(ManifestGuard):
         if given >= needed:
             return Allow()
         message = f"{people_in_words(needed)} must approve this subagent; {given} have."
-        return Hold((Reason("approval.waiting", message), *self.doubts(rendered.request, outcomes)))
+        return Hold((Reason("approval.waiting", message), *doubts))
+
+    async def needed(self, rendered: Rendered, facts: Facts) -> tuple[int, tuple[Reason, ...]]:
+        """How many people must approve this, and what is on record that asks for one."""
+        outcomes = await self._record(rendered, facts)
+        risk = self.risk(rendered.template, rendered.request, rendered.proposal, outcomes)
+        return PEOPLE[risk], self.doubts(rendered.request, outcomes)
 
     def risk(
         self,
@@ -72,7 +77,7 @@ class ApprovalGuard(ManifestGuard):
         known = outcomes_for(request, outcomes).items()
         return tuple(_doubt(key, record) for key, record in known if self._is_poor(record))
 
-    async def record(self, rendered: Rendered, facts: Facts) -> Mapping[str, Outcomes]:
+    async def _record(self, rendered: Rendered, facts: Facts) -> Mapping[str, Outcomes]:
         """The outcomes of the root; where a few more ends would change the risk, as they are now.
 
         Who is held by an old copy asks again; who is not would never be held.

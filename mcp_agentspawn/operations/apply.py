@@ -166,9 +166,8 @@ async def _case(matter: Matter, rendered: Rendered) -> Case:
     services, caller, stored, facts = matter.services, matter.caller, matter.stored, matter.facts
     since = (await facts.switches()).counts_since(caller.root.name)
     case = new_case(services, caller, matter.policy, stored, facts.now, since)
-    rule = matter.policy.approval
-    outcomes = await rule.record(rendered, facts)
-    if not PEOPLE[rule.risk(rendered.template, rendered.request, stored, outcomes)]:
+    needed, _ = await matter.policy.approval.needed(rendered, facts)
+    if not needed:
         return case
     decisions = counted(stored, await facts.approvals(stored.id))
     return replace(case, approved_by=tuple(sorted(approvers(decisions))))
