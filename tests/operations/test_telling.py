@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
@@ -214,7 +215,8 @@ async def test_a_long_answer_is_read_beside_all_others(
         readers.append(threading.current_thread())
         return read(text)
 
-    monkeypatch.setattr("mcp_agentspawn.operations.storing.redacted", noted)
+    monkeypatch.setattr(storing, "READ", OrderedDict())
+    monkeypatch.setattr(storing, "redacted", noted)
     answer = await given(setup, agent)
 
     assert "x" * characters in answer.result
