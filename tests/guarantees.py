@@ -121,6 +121,10 @@ PITFALLS = [
             LINEAGE,
             "test_a_namesake_of_a_parent_is_no_parent",
             "test_a_service_account_that_was_made_again_waits_for_a_persons_word",
+        )
+        + of(
+            "operations/test_counts.py",
+            "test_a_recreated_service_account_gives_no_work_to_the_old_tree_before_a_person_said_so",
         ),
     ),
     Guarantee(

@@ -10,7 +10,6 @@ from mcp_agentspawn.adapters.kubernetes.collection import KubernetesCollection
 from mcp_agentspawn.adapters.kubernetes.objects import text_of, time_of
 from mcp_agentspawn.adapters.kubernetes.resources import TASKS
 from mcp_agentspawn.core.delegation import Artifact, PendingCall, Task
-from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.core.names import AGENT, LABEL, SYSTEM_NAMESPACE, TREE
 
 
@@ -33,7 +32,7 @@ class KubernetesTasks(KubernetesCollection[Task]):
 
 def object_of(task: Task) -> dict[str, Any]:
     """Write a new task as an object."""
-    labels = {AGENT: task.agent, TREE: Root.named(task.root, task.home).label}
+    labels = {AGENT: task.agent, TREE: task.tree.label}
     return TASKS.object({"name": task.id, "namespace": SYSTEM_NAMESPACE, "labels": labels}, spec=_spec(task))
 
 
