@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
-from mcp_agentspawn.adapters.kubernetes.errors import NotYet, error_of, lost, read
+from mcp_agentspawn.adapters.kubernetes.errors import NotYet, TooLong, error_of, lost, read
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER, Call, Principal
 from mcp_agentspawn.adapters.kubernetes.resources import PAGE
 from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream
 from mcp_agentspawn.core.errors import Refused, Unavailable
 
 MOST_PAGES = 200
+FEWER = 10
 STRICT = {"fieldValidation": "Strict"}
 """What the API server does not know is refused, and not dropped unseen."""
 SUCCESS = range(200, 300)
@@ -77,9 +78,16 @@ class Client:
         return [item async for one in self.pages(path, query) for item in read(lambda one: list(one["items"]), one)]
 
     async def pages(self, path: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
-        """A collection page by page, read as the server, with everything that a page says."""
+        """A collection page by page, read as the server, with everything that a page says.
+
+        One that is too long, since its objects are large, is asked for again with fewer of them, and so is the rest.
+        """
         for _ in range(MOST_PAGES):
-            page = await self._page(path, query)
+            try:
+                page = await self._page(path, query)
+            except TooLong:
+                query = _of_fewer(query)
+                continue
             yield page
             following = read(lambda answer: answer["metadata"].get("continue", ""), page)
             if not following:
@@ -106,6 +114,13 @@ class Client:
             except NotYet:
                 await asyncio.sleep(NOT_YET_SECONDS)
         return await self.request("GET", path, as_=SERVER, query=query)
+
+
+def _of_fewer(query: Mapping[str, str]) -> Mapping[str, str]:
+    limit = int(query["limit"])
+    if limit == 1:
+        raise TooLong("An object is too long to be read.")
+    return {**query, "limit": str(max(1, limit // FEWER))}
 
 
 def _written(body: Mapping[str, Any] | None) -> bytes | None:

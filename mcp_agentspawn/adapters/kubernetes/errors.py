@@ -48,6 +48,10 @@ class NotYet(Unavailable):
     """The API server has just started, or a kind has just changed: a second later it answers."""
 
 
+class TooLong(Unavailable):
+    """More came than is ever read: of fewer objects it may be less."""
+
+
 class ReadAgain(Unavailable):
     """What was seen before can not be gone on from: all has to be read again."""
 

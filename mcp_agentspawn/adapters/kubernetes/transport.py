@@ -14,7 +14,7 @@ from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
 from mcp_agentspawn.adapters.kubernetes.credentials import Credentials
-from mcp_agentspawn.adapters.kubernetes.errors import error_of_failure, lost
+from mcp_agentspawn.adapters.kubernetes.errors import TooLong, error_of_failure, lost
 from mcp_agentspawn.adapters.kubernetes.principals import Call, Gate
 from mcp_agentspawn.core.errors import Refused
 
@@ -143,7 +143,8 @@ async def _bounded(response: ClientResponse, *, changes: bool) -> bytes:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > MOST_BYTES:
-            raise lost("The API server's answer is too long.", changes=changes)
+            message = "The API server's answer is too long."
+            raise lost(message, changes=True) if changes else TooLong(message)
     return bytes(body)
 
 

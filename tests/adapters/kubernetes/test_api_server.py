@@ -9,17 +9,20 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
+from mcp_agentspawn.adapters.kubernetes import transport as transport_module
 from mcp_agentspawn.adapters.kubernetes.client import Client
 from mcp_agentspawn.adapters.kubernetes.credentials import load_credentials
 from mcp_agentspawn.adapters.kubernetes.identity import KubernetesTokens
 from mcp_agentspawn.adapters.kubernetes.principals import Call, Gate
+from mcp_agentspawn.adapters.kubernetes.resources import PROPOSALS
 from mcp_agentspawn.adapters.kubernetes.transport import Answer, Stream, Transport
 from mcp_agentspawn.adapters.kubernetes.world import KubernetesWorld, connect
 from mcp_agentspawn.core.ledger import Change, Ledger, Live
 from mcp_agentspawn.core.model import Root
+from mcp_agentspawn.core.names import SYSTEM_NAMESPACE, TREE
 from mcp_agentspawn.core.ports import Account
 from mcp_agentspawn.localplane import ControlPlane, install
-from tests.contracts.stages import fresh, kubeconfig
+from tests.contracts.stages import fresh, kubeconfig, proposal
 from tests.faults.cluster import HOME, REPOSITORY, Cluster, equip, token_of
 from tests.localplane.waiting import until
 
@@ -74,6 +77,23 @@ async def legacy_token(cluster: Cluster, account: str) -> str:
     await until(filled)
     async with cluster.admin.get(path, headers={"Accept": "application/json"}) as response:
         return b64decode((await response.json())["data"]["token"]).decode()
+
+
+async def test_large_objects_among_small_ones_are_all_read(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"sub-large-{number:02}" for number in range(20)]
+    async with connect([ACCOUNT], kubeconfig=kubeconfig(cluster)) as world, counting(cluster) as transport:
+        for name in names:
+            manifest = "x" if name < names[10] else "<" * 3000  # six bytes each, as it comes over the wire
+            await world.proposals.create(proposal(ACCOUNT, id=name, manifest=manifest))
+        monkeypatch.setattr(transport_module, "MOST_BYTES", 60_000)
+        path, query = (
+            PROPOSALS.collection(SYSTEM_NAMESPACE),
+            {"limit": "10", "labelSelector": f"{TREE}={ACCOUNT.label}"},
+        )
+        pages = [page async for page in Client(transport).pages(path, query)]
+
+    assert [len(page["items"]) for page in pages] == [10, *[1] * 10]
+    assert [item["metadata"]["name"] for page in pages for item in page["items"]] == names
 
 
 async def test_a_token_of_our_audience_is_the_accounts(cluster: Cluster) -> None:

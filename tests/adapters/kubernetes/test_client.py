@@ -2,6 +2,7 @@ import pytest
 
 from mcp_agentspawn.adapters.kubernetes import client as module
 from mcp_agentspawn.adapters.kubernetes.client import Client
+from mcp_agentspawn.adapters.kubernetes.errors import TooLong
 from mcp_agentspawn.adapters.kubernetes.principals import SERVER
 from mcp_agentspawn.adapters.kubernetes.transport import Transport
 from mcp_agentspawn.core.errors import Missing, Refused, Unavailable, UnknownOutcome
@@ -79,6 +80,31 @@ async def test_a_collection_without_end_is_not_read(monkeypatch: pytest.MonkeyPa
         await wire.client().list("/apis/x")
 
     assert len(wire.calls) == 3
+
+
+async def test_objects_too_large_for_one_answer_are_read_a_few_at_a_time() -> None:
+    wire = Scripted(
+        [
+            (200, {"items": [{"n": 1}], "metadata": {"continue": "next"}}),
+            TooLong("x"),
+            TooLong("x"),
+            (200, {"items": [{"n": 2}], "metadata": {"continue": "last"}}),
+            (200, {"items": [{"n": 3}], "metadata": {}}),
+        ]
+    )
+
+    assert await wire.client().list("/apis/x") == [{"n": 1}, {"n": 2}, {"n": 3}]
+    asked = [(call.query["limit"], call.query.get("continue")) for call in wire.calls]
+    assert asked == [("250", None), ("250", "next"), ("25", "next"), ("2", "next"), ("2", "last")]
+
+
+async def test_an_object_that_is_too_large_alone_is_not_asked_for_again_and_again() -> None:
+    wire = Scripted([TooLong("x")])
+
+    with pytest.raises(Unavailable):
+        await wire.client().list("/apis/x")
+
+    assert [call.query["limit"] for call in wire.calls] == ["250", "25", "2", "1"]
 
 
 @pytest.mark.parametrize("page", [{}, {"items": []}, {"items": [], "metadata": None}, {"items": 1, "metadata": {}}])
