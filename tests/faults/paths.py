@@ -4,7 +4,7 @@ from mcp_agentspawn.core.model import Root
 from tests.faults.cluster import Cluster
 
 CREATE_AGENT = ("POST", r"/agents\?(?!.*dryRun)")
-DELETE_AGENT = ("DELETE", r"/agents/sub-")
+DELETE_AGENT = ("DELETE", r"/agents/sub-(?!.*dryRun)")
 STORE_PROPOSAL = ("POST", r"/subagentproposals\?")
 MARK = ("PUT", r"/subagentproposals/[^/]+/status")
 LEDGERS = r"/spawnledgers"
