@@ -24,6 +24,8 @@ class Agent:
     bodies: list[bytes] = field(default_factory=list)
     url: str = ""
     hangs_up: bool = False
+    half_way: bool = False
+    """Whether it hangs up within its answer."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request)
@@ -31,9 +33,13 @@ class Agent:
         if self.hangs_up and request.transport:
             request.transport.abort()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Set-Cookie": "a=b"})
+        if self.half_way:
+            response.content_length = 1000
         await response.prepare(request)
         for piece in PIECES:
             await response.write(piece)
+        if self.half_way and request.transport:
+            request.transport.close()
         return response
 
     async def ask(self, name: str, rest: str = "", **headers: str) -> tuple[int, str, bytes, dict[str, str]]:
@@ -97,3 +103,10 @@ async def test_an_agent_that_hangs_up_may_have_heard_it(agent: Agent) -> None:
 
     assert (await agent.ask("there"))[0] == 502
     assert agent.bodies == [b"{}"]
+
+
+async def test_half_an_answer_is_not_made_whole(agent: Agent) -> None:
+    agent.half_way = True
+
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await agent.ask("there")

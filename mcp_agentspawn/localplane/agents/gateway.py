@@ -55,10 +55,19 @@ class Gateway:
             response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type})
             response.content_length = answer.content_length
             await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
+            try:
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
+            except aiohttp.ClientError:
+                _break_off(request)
             return response
+
+
+def _break_off(request: web.BaseRequest) -> None:
+    """Hang up as the agent did: who asked must neither wait for the rest nor take half an answer for a whole one."""
+    if request.transport:
+        request.transport.abort()
 
 
 @asynccontextmanager
