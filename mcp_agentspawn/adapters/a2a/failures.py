@@ -49,14 +49,20 @@ def of_asking(failure: Failed | Declined) -> Upstream:
 
 
 def of_sending(failure: Failed | Declined) -> Upstream:
-    """What it means for a message."""
-    if isinstance(failure, Declined) or failure.kind == "denied":
-        return Refused("rejected", "The agent does not take this message.")
+    """What it means for a message. One that failed within the agent may be at work all the same."""
+    if isinstance(failure, Declined):
+        return _of_declined(failure.code)
+    if failure.kind == "denied":
+        return _rejected()
     if failure.kind == "too_large":
         return _unusable(failure)
-    if failure.kind in {"away", "lost", "unreadable"}:
-        return UnknownOutcome("The agent may have taken the message: its answer was lost, or can not be read.")
-    return Unavailable("The agent can not be reached.")
+    return _perhaps() if failure.kind in {"away", "lost", "unreadable"} else _unreached()
+
+
+def _of_declined(code: int) -> Upstream:
+    if code in OTHER_WIRE:
+        return _unreached()
+    return _perhaps() if code == INTERNAL_ERROR else _rejected()
 
 
 def of_canceling(failure: Failed | Declined) -> Upstream:
@@ -66,6 +72,18 @@ def of_canceling(failure: Failed | Declined) -> Upstream:
             return Refused("not_cancelable", "The agent can not cancel this task.")
         return of_asking(failure)
     return of_sending(failure)
+
+
+def _rejected() -> Refused:
+    return Refused("rejected", "The agent does not take this message.")
+
+
+def _perhaps() -> UnknownOutcome:
+    return UnknownOutcome("The agent may have taken the message: its answer was lost, or can not be read.")
+
+
+def _unreached() -> Unavailable:
+    return Unavailable("The agent can not be reached.")
 
 
 def _silent() -> Unavailable:
