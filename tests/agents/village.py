@@ -210,11 +210,19 @@ class Village:
         self.models.forget()
         if self.server.process is None or self.server.process.poll() is not None:
             await self.server.start()
-        for entry in (await self.caller.call("list_subagents"))["subagents"]:
-            await self.caller.retire(entry["agent"])
+        for agent in await self._own():
+            await self.caller.retire(agent)
         for agent in await self.agents():  # also what only a person may remove
             async with self.admin.delete(f"{KAGENT}/{DEFAULT_HOME}/agents/{agent}"):
                 pass
+
+        async def nothing_is_left() -> bool:
+            return not await self._own()
+
+        await until(nothing_is_left)
+
+    async def _own(self) -> list[str]:
+        return [entry["agent"] for entry in (await self.caller.call("list_subagents"))["subagents"]]
 
 
 @asynccontextmanager
