@@ -92,7 +92,8 @@ async def test_large_objects_among_small_ones_are_all_read(cluster: Cluster, mon
         )
         pages = [page async for page in Client(transport).pages(path, query)]
 
-    assert [len(page["items"]) for page in pages] == [10, *[1] * 10]
+    filled = [len(page["items"]) for page in pages if page["items"]]  # the last is empty where others' come after it
+    assert filled == [10, *[1] * 10]
     assert [item["metadata"]["name"] for page in pages for item in page["items"]] == names
 
 
