@@ -29,7 +29,7 @@ from mcp_agentspawn.operations.storing import count, end, store
 from mcp_agentspawn.operations.telling import UNKNOWN_AFTER, bring_answer, stop
 
 FIRST_LOOK_SECONDS = 0.003
-LOOK_AGAIN_SHARE = 0.15
+LOOK_AGAIN_SHARE = 0.1
 """A task is looked at again after this share of the time that it has been waited for."""
 MOST_LOOK_SECONDS = 1.0
 ANSWER_SETTLES_SECONDS = 2.0
