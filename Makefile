@@ -18,7 +18,7 @@ demo: setup ## Two subagents from search to retirement, given work, one of a reg
 	@exec $(BIN)/agentspawn demo
 
 test: setup clients lint ## Everything that CI runs
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --cov --cov-report=
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --cov --cov-report=
 	@$(BIN)/coverage report --include '$(INSIDE)' --fail-under 100
 
 lint: $(ENVIRONMENT) ## Format, lint and types
