@@ -11,7 +11,7 @@ from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME
 from tests.builders import policy
 from tests.faults import proxy as faults
 from tests.faults.cluster import AGENTS, Cluster
-from tests.faults.paths import CREATE_AGENT, MARK
+from tests.faults.paths import CREATE_AGENT, mark_of
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import ROOMY, Replica, start
 
@@ -46,7 +46,7 @@ async def _fence(replica: Replica, proxy: FaultProxy) -> None:
 async def _mark(replica: Replica, proxy: FaultProxy, purpose: str) -> Proposed:
     """An Agent of whom its proposal does not know."""
     made = await replica.propose(purpose=purpose)
-    fault = proxy.on(*MARK, faults.cut_before)
+    fault = proxy.on(*mark_of(made.proposal), faults.cut_before)
     await replica.apply(made)
     await fault.over()
     await replica.services.later.settle()

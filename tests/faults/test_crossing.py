@@ -9,7 +9,7 @@ from mcp_agentspawn.operations import retire as retiring
 from mcp_agentspawn.operations.answers import Answer, Applied, Refusal
 from tests.faults import proxy as faults
 from tests.faults.cluster import AGENTS, HOME, Cluster
-from tests.faults.paths import CREATE_AGENT, LEDGERS, MARK, ledger_holds
+from tests.faults.paths import CREATE_AGENT, change_of_ledger, ledger_holds, mark_of
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica, start
 from tests.faults.stopping import paused_before_create
@@ -22,7 +22,7 @@ async def test_an_apply_that_read_its_proposal_before_it_was_spent_reserves_noth
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
     proposal = await replica.propose()
-    reserve = proxy.on("PUT", LEDGERS, faults.hold)
+    reserve = proxy.on(*change_of_ledger(root), faults.hold)
     paused = asyncio.create_task(replica.applied(proposal))
     await reserve.arrived()
     await other.retire((await other.apply(proposal)).agent)
@@ -38,7 +38,7 @@ async def test_an_agent_that_appears_while_its_reservation_is_fenced_keeps_its_s
 ) -> None:
     proposal, create, applying = await paused_before_create(replica, proxy)
     applying.cancel()
-    fence = proxy.on(*MARK, faults.hold)
+    fence = proxy.on(*mark_of(proposal.proposal), faults.hold)
     repairing = asyncio.create_task(replica.later().repair())
     await fence.arrived()
     create.release()

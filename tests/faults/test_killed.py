@@ -9,7 +9,7 @@ import pytest_asyncio
 from mcp_agentspawn.core.model import Root
 from tests.faults import proxy as faults
 from tests.faults.cluster import Cluster
-from tests.faults.paths import CREATE_AGENT, LEDGERS, MARK, STORE_PROPOSAL, ledger_holds, one_agent
+from tests.faults.paths import CREATE_AGENT, STORE_PROPOSAL, change_of_ledger, ledger_holds, mark_of, one_agent
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica
 from tests.faults.servers import Answer, Rules, Server
@@ -49,7 +49,7 @@ async def test_killed_between_create_and_mark(
     cluster: Cluster, root: Root, proxy: FaultProxy, two: Servers, other: Replica, finished_by: str
 ) -> None:
     proposal = await two.doomed.propose()
-    mark = proxy.on(*MARK, faults.hold)
+    mark = proxy.on(*mark_of(proposal["proposal"]), faults.hold)
     await killed(two.doomed, mark, mark.arrived(), two.doomed.apply(proposal))
     standing = await one_agent(cluster, root)
     assert await cluster.phase_of(proposal["proposal"]) == "proposed"
@@ -93,7 +93,7 @@ async def test_killed_between_delete_and_release(
     proposal = await two.healthy.propose()
     agent = (await two.healthy.apply(proposal))["agent"]
     await until(lambda: _is(cluster, proposal, "starting"))
-    release = proxy.on("PUT", LEDGERS, faults.hold)
+    release = proxy.on(*change_of_ledger(root), faults.hold)
     await killed(two.doomed, release, release.arrived(), two.doomed.retire(agent))
     assert await cluster.agents_of(root) == []
     assert await ledger_holds(cluster, root) == {agent}

@@ -6,7 +6,16 @@ from mcp_agentspawn.core.errors import UnknownOutcome
 from mcp_agentspawn.core.model import Root
 from tests.faults import proxy as faults
 from tests.faults.cluster import Cluster
-from tests.faults.paths import CREATE_AGENT, DELETE_AGENT, LEDGERS, MARK, STORE_PROPOSAL, ledger_holds, one_agent
+from tests.faults.paths import (
+    CREATE_AGENT,
+    DELETE_AGENT,
+    LEDGERS,
+    STORE_PROPOSAL,
+    change_of_ledger,
+    ledger_holds,
+    mark_of,
+    one_agent,
+)
 from tests.faults.proxy import Effect, FaultProxy
 from tests.faults.replicas import Replica
 from tests.localplane.waiting import until
@@ -37,7 +46,7 @@ async def test_a_reservation_whose_answer_is_lost_is_made_once(
     cluster: Cluster, root: Root, replica: Replica, proxy: FaultProxy, loss: Effect
 ) -> None:
     proposal = await replica.propose()
-    fault = proxy.on("PUT", LEDGERS, loss)
+    fault = proxy.on(*change_of_ledger(root), loss)
     agent = await replica.apply(proposal)
     await fault.over()
     assert await one_agent(cluster, root) == (agent.agent, agent.uid)
@@ -77,7 +86,7 @@ async def test_a_mark_that_is_lost_is_made_by_repair(
     cluster: Cluster, root: Root, replica: Replica, proxy: FaultProxy, loss: Effect
 ) -> None:
     proposal = await replica.propose()
-    fault = proxy.on(*MARK, loss)
+    fault = proxy.on(*mark_of(proposal.proposal), loss)
     agent = await replica.apply(proposal)
     await replica.services.later.settle()
     await fault.over()
@@ -108,7 +117,7 @@ async def test_a_release_whose_answer_is_lost_frees_the_slot_once(
     cluster: Cluster, root: Root, replica: Replica, proxy: FaultProxy, loss: Effect
 ) -> None:
     agent = await replica.apply(await replica.propose())
-    fault = proxy.on("PUT", LEDGERS, loss)
+    fault = proxy.on(*change_of_ledger(root), loss)
     assert (await replica.retire(agent.agent)).phase == "retired"
     await fault.over()
     assert await ledger_holds(cluster, root) == set()

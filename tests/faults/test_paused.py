@@ -10,7 +10,15 @@ from mcp_agentspawn.operations.answers import Applied, Refusal
 from mcp_agentspawn.operations.services import PROPOSAL_LIFETIME
 from tests.faults import proxy as faults
 from tests.faults.cluster import Cluster
-from tests.faults.paths import CREATE_AGENT, DELETE_AGENT, LEDGERS, MARK, STORE_PROPOSAL, ledger_holds, one_agent
+from tests.faults.paths import (
+    CREATE_AGENT,
+    DELETE_AGENT,
+    STORE_PROPOSAL,
+    change_of_ledger,
+    ledger_holds,
+    mark_of,
+    one_agent,
+)
 from tests.faults.proxy import FaultProxy
 from tests.faults.replicas import Replica
 from tests.faults.stopping import paused_before_create
@@ -63,7 +71,7 @@ async def test_repair_marks_an_agent_whose_maker_was_paused_before_the_mark(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy
 ) -> None:
     proposal = await replica.propose()
-    mark = proxy.on(*MARK, faults.hold)
+    mark = proxy.on(*mark_of(proposal.proposal), faults.hold)
     agent = await replica.apply(proposal)
     await mark.arrived()
     assert await _about(other.later(), proposal.proposal) == {"mark"}
@@ -137,7 +145,7 @@ async def test_two_repairers_at_once_with_one_of_them_paused_release_a_slot_once
     applying = asyncio.create_task(replica.applied(proposal))
     await create.arrived()
     applying.cancel()
-    fence = proxy.on(*MARK, faults.hold)
+    fence = proxy.on(*mark_of(proposal.proposal), faults.hold)
     paused = asyncio.create_task(_about(replica.later(), proposal.proposal))
     await fence.arrived()
     assert await _about(other.later(), proposal.proposal) == {"fence"}
@@ -185,7 +193,7 @@ async def test_a_retire_that_ended_between_delete_and_release_is_finished(
 ) -> None:
     agent = await replica.apply(await replica.propose())
     await replica.services.later.settle()
-    release = proxy.on("PUT", LEDGERS, faults.hold)
+    release = proxy.on(*change_of_ledger(root), faults.hold)
     retiring = asyncio.create_task(replica.retire(agent.agent))
     await release.arrived()
     retiring.cancel()
@@ -204,7 +212,7 @@ async def test_a_withdrawal_that_ended_between_lapse_and_close_keeps_no_place(
     cluster: Cluster, root: Root, replica: Replica, other: Replica, proxy: FaultProxy, seen_by: str
 ) -> None:
     proposal = await replica.propose()
-    close = proxy.on("PUT", LEDGERS, faults.hold)
+    close = proxy.on(*change_of_ledger(root), faults.hold)
     withdrawing = asyncio.create_task(replica.retire(proposal.proposal))
     await close.arrived()
     withdrawing.cancel()
