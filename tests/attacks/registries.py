@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from mcp_agentspawn.adapters.registry.indexing import NOT_INDEXED
 from mcp_agentspawn.app import serving_cluster
 from mcp_agentspawn.core.model import Root
 from mcp_agentspawn.localplane import install
@@ -192,11 +193,12 @@ def _write_source(folder: Path, name: str, shelf: Shelf, url: str) -> None:
 
 
 async def until_read(caller: Orchestrator, *registries: str) -> None:
-    """Wait until a search finds something of each of these, or says what is wrong with it; for one after the other."""
+    """Wait until a search finds all that was read of each of these, or says what is wrong; for one after the other."""
 
     async def read(name: str) -> bool:
         answer = await caller.call(SEARCH, query="", limit=1, source=name)
-        return bool(answer["hits"]) or any(one["registry"] == name and one["problems"] for one in answer["registries"])
+        problems = {code for one in answer["registries"] if one["registry"] == name for code in one["problems"]}
+        return NOT_INDEXED not in problems and bool(answer["hits"] or problems)
 
     for name in registries:
         await until(partial(read, name))
