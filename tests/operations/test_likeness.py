@@ -58,6 +58,14 @@ def watching(setup: Bench) -> Watching:
     return Watching(setup, Reconciler(setup.services, observer, MemoryLeadership()), observer.crashes)
 
 
+async def filled_in(monkeypatch: pytest.MonkeyPatch) -> tuple[Watching, str]:
+    """An agent that differs by what a later schema fills in, and a server that watches it."""
+    setup = grove()
+    agent = await differing(setup, **DEFAULT)
+    monkeypatch.setattr(setup.world.inventory, "schema_hash", later)
+    return watching(setup), agent
+
+
 async def test_what_a_later_schema_fills_in_is_no_difference_and_what_it_does_not_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -81,16 +89,13 @@ async def test_whatever_the_schema_an_agent_that_was_altered_is_cut_off(monkeypa
 async def test_one_that_a_later_schema_has_filled_in_becomes_ready_and_is_cut_off_when_it_crashes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    setup = grove()
-    agent = await differing(setup, **DEFAULT)
-    monkeypatch.setattr(setup.world.inventory, "schema_hash", later)
-    at = watching(setup)
+    at, agent = await filled_in(monkeypatch)
     assert await at.passed() == [("greet", agent)]
     for crashes, verb in ((3, "alert"), (5, "quarantine")):
         at.crashes[agent] = crashes
         assert await at.passed(seconds=1) == [(verb, agent)]
 
-    history = [(step.phase, step.reason) for step in (await stored_as(setup, agent)).history]
+    history = [(step.phase, step.reason) for step in (await stored_as(at.setup, agent)).history]
     assert history == [("starting", ""), ("ready", "card"), ("quarantined", "crashes")]
 
 
@@ -112,27 +117,21 @@ async def test_one_of_which_it_can_not_be_said_why_it_differs_is_left_until_it_c
 async def test_one_that_was_found_to_be_the_same_is_not_asked_about_again_until_it_differs_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    setup = grove()
-    agent = await differing(setup, **DEFAULT)
-    monkeypatch.setattr(setup.world.inventory, "schema_hash", later)
-    at = watching(setup)
+    at, agent = await filled_in(monkeypatch)
     await at.passed()
     with monkeypatch.context() as patch:
-        patch.setattr(setup.world.agents, "get", failing(AssertionError("it was read")))
+        patch.setattr(at.setup.world.agents, "get", failing(AssertionError("it was read")))
         for seconds in (1, 1, 60):
             assert await at.passed(seconds=seconds) == []
-    alter(setup, agent, description="Something else")
+    alter(at.setup, agent, description="Something else")
     assert await at.passed(seconds=1) == [("quarantine", agent)]
 
 
 async def test_what_was_found_out_of_an_agent_is_forgotten_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    setup = grove()
-    agent = await differing(setup, **DEFAULT)
-    monkeypatch.setattr(setup.world.inventory, "schema_hash", later)
-    at = watching(setup)
+    at, agent = await filled_in(monkeypatch)
     await at.passed()
     assert at.reconciler._likeness._alike
-    await deleted_by_hand(setup, agent)
+    await deleted_by_hand(at.setup, agent)
     await at.passed(minutes=1)
 
     assert at.reconciler._likeness._alike == {}

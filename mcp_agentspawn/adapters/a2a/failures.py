@@ -41,28 +41,32 @@ class Declined(Exception):
 
 def of_asking(failure: Failed | Declined) -> Upstream:
     """What it means for what changes nothing: a card or a look. What may pass is no definite no."""
-    if isinstance(failure, Failed):
-        return _unusable(failure) if failure.kind in {"too_large", "unreadable"} else _silent()
-    if failure.code == TASK_NOT_FOUND:
-        return Missing("The agent knows of no such task.")
-    return _silent() if failure.code in PASSING else Refused("rejected", "The agent does not answer this.")
+    if isinstance(failure, Declined):
+        if failure.code == TASK_NOT_FOUND:
+            return Missing("The agent knows of no such task.")
+        return _silent() if failure.code in PASSING else Refused("rejected", "The agent does not answer this.")
+    if failure.kind == "too_large":
+        return _too_large()
+    return Refused("unreadable", "The agent's answer can not be read.") if failure.kind == "unreadable" else _silent()
 
 
 def of_sending(failure: Failed | Declined) -> Upstream:
-    """What it means for a message. One that failed within the agent may be at work all the same."""
-    if isinstance(failure, Declined):
-        return _of_declined(failure.code)
-    if failure.kind == "denied":
-        return _rejected()
-    if failure.kind == "too_large":
-        return _unusable(failure)
-    return _perhaps() if failure.kind in {"away", "lost", "unreadable"} else _unreached()
+    """What it means for a message."""
+    kind = _like(failure.code) if isinstance(failure, Declined) else failure.kind
+    if kind == "denied":
+        return Refused("rejected", "The agent does not take this message.")
+    if kind == "too_large":
+        return _too_large()
+    if kind in {"away", "lost", "unreadable"}:
+        return UnknownOutcome("The agent may have taken the message: its answer was lost, or can not be read.")
+    return Unavailable("The agent can not be reached.")
 
 
-def _of_declined(code: int) -> Upstream:
+def _like(code: int) -> Kind:
+    """What comes to the same for a message. One that failed within the agent may be at work all the same."""
     if code in OTHER_WIRE:
-        return _unreached()
-    return _perhaps() if code == INTERNAL_ERROR else _rejected()
+        return "unsent"
+    return "lost" if code == INTERNAL_ERROR else "denied"
 
 
 def of_canceling(failure: Failed | Declined) -> Upstream:
@@ -74,23 +78,9 @@ def of_canceling(failure: Failed | Declined) -> Upstream:
     return of_sending(failure)
 
 
-def _rejected() -> Refused:
-    return Refused("rejected", "The agent does not take this message.")
-
-
-def _perhaps() -> UnknownOutcome:
-    return UnknownOutcome("The agent may have taken the message: its answer was lost, or can not be read.")
-
-
-def _unreached() -> Unavailable:
-    return Unavailable("The agent can not be reached.")
-
-
 def _silent() -> Unavailable:
     return Unavailable("The agent does not answer.")
 
 
-def _unusable(failure: Failed) -> Refused:
-    if failure.kind == "too_large":
-        return Refused("too_large", "The agent's answer is too large.")
-    return Refused("unreadable", "The agent's answer can not be read.")
+def _too_large() -> Refused:
+    return Refused("too_large", "The agent's answer is too large.")

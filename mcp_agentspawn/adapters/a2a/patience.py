@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 MOST_REMEMBERED = 4096
 MOST_AT_ONCE = 8
@@ -18,6 +18,9 @@ Wire = Literal["0.3", "1.0"]
 Admission = Literal["no", "yes", "alone"]
 Seconds = Callable[[], float]
 """A time that only ever grows."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Breaker:
@@ -85,18 +88,18 @@ class Memory:
 
     def of(self, agent: Hashable) -> Known:
         """What is remembered of this one, anew if nothing is."""
-        if agent not in self._known:
-            self._known[agent] = Known(Breaker(self._now))
-        self._known.move_to_end(agent)
-        if len(self._known) > MOST_REMEMBERED:
-            self._known.popitem(last=False)
-        return self._known[agent]
+        return _remembered(self._known, agent, lambda: Known(Breaker(self._now)))
 
     def shared_by(self, user: str) -> Shared:
         """What those on whose behalf the same user asks have to share."""
-        if user not in self._shared:
-            self._shared[user] = Shared()
-        self._shared.move_to_end(user)
-        if len(self._shared) > MOST_REMEMBERED:
-            self._shared.popitem(last=False)
-        return self._shared[user]
+        return _remembered(self._shared, user, Shared)
+
+
+def _remembered(known: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:
+    """Of too many, the one that was asked for longest ago is forgotten."""
+    if key not in known:
+        known[key] = make()
+    known.move_to_end(key)
+    if len(known) > MOST_REMEMBERED:
+        known.popitem(last=False)
+    return known[key]

@@ -13,6 +13,7 @@ from mcp_agentspawn.core.delegation import Address, Report
 from mcp_agentspawn.core.errors import Unavailable
 from tests.adapters.a2a.hostile import (
     HERE,
+    Agent,
     Connection,
     agent,
     answering,
@@ -26,6 +27,22 @@ from tests.adapters.a2a.hostile import (
     told,
 )
 from tests.localplane.waiting import until
+
+
+async def given_up(agents: A2aAgents) -> None:
+    """It fails so often that it is left alone."""
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await agents.look(HERE, "t-1")
+
+
+async def waiting(agents: A2aAgents, stranger: Agent) -> "asyncio.Task[Report]":
+    """Somebody who asks it, and to whom it says nothing."""
+    stranger.behaviours = [silent]
+    before = len(stranger.requests)
+    asking = asyncio.create_task(agents.look(HERE, "t-1"))
+    await until(lambda: len(stranger.requests) > before)
+    return asking
 
 
 async def test_an_agent_that_fails_five_times_in_a_row_is_left_alone_and_then_tried_by_one() -> None:
@@ -58,14 +75,9 @@ async def test_an_agent_that_fails_five_times_in_a_row_is_left_alone_and_then_tr
 async def test_whoever_tries_an_agent_again_is_alone_and_makes_room_when_he_leaves() -> None:
     now = 100.0
     async with agent(resetting) as stranger, talking(stranger, now=lambda: now) as agents:
-        for _ in range(5):
-            with pytest.raises(Unavailable):
-                await agents.look(HERE, "t-1")
+        await given_up(agents)
         now += 10
-        stranger.behaviours = [silent]
-        before = len(stranger.requests)
-        trying = asyncio.create_task(agents.look(HERE, "t-1"))
-        await until(lambda: len(stranger.requests) > before)
+        trying = await waiting(agents, stranger)
         with pytest.raises(Unavailable):
             await agents.look(HERE, "t-1")
 
@@ -82,14 +94,10 @@ async def test_who_leaves_that_has_asked_before_makes_no_room_for_a_second_one()
         early = asyncio.create_task(agents.look(HERE, "t-1"))
         await until(lambda: len(stranger.requests) == 1)
         stranger.behaviours = [resetting]
-        for _ in range(5):
-            with pytest.raises(Unavailable):
-                await agents.look(HERE, "t-1")
+        await given_up(agents)
         now += 10
-        stranger.behaviours = [silent]
         before = len(stranger.requests)
-        trying = asyncio.create_task(agents.look(HERE, "t-1"))
-        await until(lambda: len(stranger.requests) > before)
+        trying = await waiting(agents, stranger)
 
         early.cancel()
         await asyncio.gather(early, return_exceptions=True)
@@ -116,9 +124,7 @@ async def test_an_agent_that_answers_at_all_is_not_left_alone(answer: Any) -> No
 
 async def test_an_agent_made_anew_is_not_blamed_for_the_one_before() -> None:
     async with agent(resetting) as stranger, talking(stranger) as agents:
-        for _ in range(5):
-            with pytest.raises(Unavailable):
-                await agents.look(HERE, "t-1")
+        await given_up(agents)
         stranger.behaviours = [answering(task())]
 
         anew = Address(HERE.home, HERE.agent, "uid-2", HERE.user)
